@@ -1,0 +1,84 @@
+/**
+ * Every bound of the system, once. `pilot limits` prints this table; `docs/limits.md` is generated from it.
+ * Times are milliseconds, sizes bytes, unless the unit says otherwise.
+ */
+
+export interface Limit {
+  readonly value: number;
+  readonly unit: "ms" | "bytes" | "MB" | "count";
+  /** What is bounded, and what happens at the bound. */
+  readonly meaning: string;
+}
+
+const limit = (value: number, unit: Limit["unit"], meaning: string): Limit => ({ value, unit, meaning });
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const LIMITS = {
+  // the edge
+  brokerPayload: limit(4 * MiB, "bytes", "largest NATS message; the broker refuses larger ones"),
+  payloadReserve: limit(16 * KiB, "bytes", "room kept for heads and headers; a body may have brokerPayload minus this, else PayloadTooLarge"),
+  replySubject: limit(256, "bytes", "longest reply subject that is answered; a longer one is dropped and counted"),
+  callHeaders: limit(16, "count", "Pilot- headers on one call, else BadRequest"),
+  // time
+  waitForPlace: limit(3_000, "ms", "how long a call may wait for a place, unless Pilot-Deadline says otherwise, else Throttled"),
+  timeoutDefault: limit(30_000, "ms", "run time of a call when the function names none, else TimedOut"),
+  timeoutMax: limit(900_000, "ms", "longest run time that can be asked for, else BadRequest"),
+  hostSilence: limit(2_000, "ms", "a host unheard for this long (of time in which the judge itself was connected) is declared lost"),
+  absentHost: limit(2_000, "ms", "how long a call waits and tries a host that looks absent (503) before another is chosen"),
+  nodeHeartbeat: limit(500, "ms", "how often a node announces itself when nothing changes"),
+  announceEvery: limit(20, "ms", "shortest time between two announcements or reports of one node"),
+  grantLife: limit(5_000, "ms", "how long a grant lives unless renewed"),
+  grantRenewal: limit(1_500, "ms", "how often a grant is renewed"),
+  deployAcknowledge: limit(2_000, "ms", "how long deploy waits for frontends and hosts to leave the old version"),
+  absentName: limit(1_000, "ms", "how long a frontend remembers that a function does not exist"),
+  lostDirectCall: limit(250, "ms", "age from which a direct call is reported to the keeper, which speaks for it if the host dies"),
+  boot: limit(15_000, "ms", "how long a box may take to boot, else it is killed and BootFailed"),
+  load: limit(10_000, "ms", "how long a container may take to load code, else HandlerError"),
+  drain: limit(10_000, "ms", "how long an orderly stop waits for running calls"),
+  control: limit(5_000, "ms", "how long a control request waits for its answer"),
+  clockGap: limit(1_000, "ms", "an agent that slept longer than this drops the calls that piled up meanwhile"),
+  watchdogSilence: limit(2_000, "ms", "a node whose event loop is silent for this long is killed by its supervisor"),
+  // queues
+  waitingCalls: limit(10_000, "count", "calls waiting at a keeper per function, else Throttled"),
+  waitingBytes: limit(256 * MiB, "bytes", "bodies waiting at a keeper in all, else Throttled"),
+  heldBytes: limit(256 * MiB, "bytes", "bodies a frontend holds until a host has taken them, else Throttled"),
+  hostQueue: limit(1_024, "count", "calls waiting inside a host per function; what is over it is handed to the keeper"),
+  hostQueueBytes: limit(256 * MiB, "bytes", "bodies waiting inside a host in all; what is over it is handed to the keeper"),
+  absentNames: limit(10_000, "count", "names a frontend remembers as absent; the oldest is forgotten"),
+  seenCalls: limit(65_536, "count", "call ids a host remembers to refuse a second placement; the oldest is forgotten"),
+  attempts: limit(8, "count", "placements of one call before it is given up as Throttled or InstanceLost"),
+  chainDepth: limit(16, "count", "depth of nested calls, else ChainTooDeep"),
+  // functions
+  bundle: limit(64 * MiB, "bytes", "largest bundle of a function, else BundleTooLarge"),
+  inlineSource: limit(256 * KiB, "bytes", "largest source inside a request, else PayloadTooLarge"),
+  environment: limit(32 * KiB, "bytes", "environment variables of a function together, else BadRequest"),
+  memoryMin: limit(32, "MB", "smallest memory amount"),
+  memoryMax: limit(16_384, "MB", "largest memory amount that can be asked for; hosts may have less"),
+  memoryDefault: limit(128, "MB", "memory amount of a function that names none"),
+  containersPerFunction: limit(1_000, "count", "containers of one function, unless the function says less"),
+  containersPerAccount: limit(1_000, "count", "containers of one account, unless the account says less, else calls wait"),
+  versions: limit(1_000, "count", "versions kept of a function; the oldest unreferenced is removed"),
+  aliases: limit(64, "count", "aliases of a function"),
+  // inside a container
+  frameExtra: limit(60 * KiB, "bytes", "largest extra part of a frame; a larger one ends the container"),
+  framePayload: limit(64 * MiB, "bytes", "largest payload of a frame; a larger one ends the container"),
+  logLine: limit(8 * KiB, "bytes", "longest log line; the rest is cut"),
+  logPerCall: limit(256 * KiB, "bytes", "log output of one call; the rest is dropped and said so"),
+  requestsInFlight: limit(64, "count", "context.call, publish and kv requests one container may have open, else Throttled"),
+  processes: limit(64, "count", "processes and threads of one container"),
+  scratch: limit(256 * MiB, "bytes", "writable files of one container (in memory)"),
+  keepAlive: limit(600_000, "ms", "how long an idle container is kept, unless the function says otherwise"),
+  // host
+  codeCache: limit(2_048 * MiB, "bytes", "code on a host's disk; the least recently used is removed"),
+  logRate: limit(1_024 * KiB, "bytes", "log output of one host per second that is kept; the rest is dropped and counted"),
+  callRecords: limit(2_000, "count", "call records of one host per second that are kept; traced and failed calls come first"),
+  callsKept: limit(256 * MiB, "bytes", "call log in the broker; the oldest go first"),
+  logsKept: limit(256 * MiB, "bytes", "function logs in the broker; the oldest go first"),
+} as const satisfies Record<string, Limit>;
+
+export type LimitName = keyof typeof LIMITS;
+
+/** Largest body of a call or result in bytes. */
+export const BODY_LIMIT = LIMITS.brokerPayload.value - LIMITS.payloadReserve.value;
