@@ -8,7 +8,9 @@
  * I4  Nothing that comes out of a container can throw into the agent; a broken stream ends the container as `protocol`.
  */
 
-export type RuntimeName = "node" | "python";
+import type { RuntimeName } from "../../protocol/runtimes.ts";
+
+export type { RuntimeName };
 
 /** What to start. */
 export interface StartOrder {

@@ -1,0 +1,128 @@
+/**
+ * The only file that spells a subject. Two trees: `pilot.>` is public, `_pilot.>` is ours (law 9).
+ * From here come the subjects of every message, the permissions of every role, and docs/subjects.md.
+ */
+import { isAlias, isName, isVersion } from "./names.ts";
+
+/** The queue group that answers public calls: all frontends, and hosts with a grant. */
+export const DESK = "desk";
+/** The queue group of frontends for calls that a direct host hands on. */
+export const FRONTENDS = "frontends";
+/** The queue group of schedulers for control services. */
+export const SCHEDULERS = "schedulers";
+
+export const SUBJECT = {
+  // public
+  fn: (account: string, name: string, qualifier?: string): string =>
+    qualifier === undefined ? `pilot.fn.${account}.${name}` : `pilot.fn.${account}.${name}.${qualifier}`,
+  fnAll: "pilot.fn.>",
+  inline: (account: string): string => `pilot.inline.${account}`,
+  inlineAll: "pilot.inline.>",
+  pub: (account: string, subject: string): string => `pilot.pub.${account}.${subject}`,
+  // calls on their way
+  host: (host: string): string => `_pilot.host.${host}`,
+  keeper: (scheduler: string): string => `_pilot.keeper.${scheduler}`,
+  desk: "_pilot.desk",
+  back: (node: string, number: number, hop: number, reply: string): string => `_pilot.back.${node}.${number}.${hop}.${reply}`,
+  backAll: (node: string): string => `_pilot.back.${node}.>`,
+  report: (node: string): string => `_pilot.report.${node}`,
+  // who is there
+  announce: (role: Role, node: string): string => `_pilot.announce.${role}.${node}`,
+  announceAll: (role: Role): string => `_pilot.announce.${role}.*`,
+  // control
+  agent: (host: string, verb: string): string => `_pilot.agent.${host}.${verb}`,
+  node: (node: string, verb: string): string => `_pilot.node.${node}.${verb}`,
+  service: (service: string, verb: string): string => `_pilot.service.${service}.${verb}`,
+  // records
+  calls: (host: string): string => `_pilot.calls.${host}`,
+  callsAll: "_pilot.calls.>",
+  logs: (account: string, name: string): string => `_pilot.logs.${account}.${name}`,
+  logsAll: "_pilot.logs.>",
+} as const;
+
+export type Role = "frontend" | "scheduler" | "host" | "operator" | "anonymous";
+
+/** What a public call subject names, or why it names nothing. */
+export type CallTarget =
+  | { readonly ok: true; readonly account: string; readonly name: string; readonly qualifier: string | undefined }
+  | { readonly ok: false; readonly reason: string };
+
+/** Reads `pilot.fn.<account>.<function>[.<qualifier>]`; everything after `pilot.fn.` is the caller's and hostile. */
+export function parseCallSubject(subject: string): CallTarget {
+  const parts = subject.split(".");
+  if (parts.length < 4 || parts.length > 5) {
+    return { ok: false, reason: "a call subject is pilot.fn.<account>.<function>[.<alias or version>]" };
+  }
+  const [, , account = "", name = "", qualifier] = parts;
+  if (!isName(account)) return { ok: false, reason: "the account in the subject is not a name" };
+  if (!isName(name)) return { ok: false, reason: "the function in the subject is not a name" };
+  if (qualifier !== undefined && !isAlias(qualifier) && !isVersion(qualifier)) {
+    return { ok: false, reason: "the qualifier in the subject is neither an alias nor a version" };
+  }
+  return { ok: true, account, name, qualifier };
+}
+
+const INBOX = /^(?:_INBOX|_R_)\.[^\s*>]+$/;
+
+/** True for a reply subject that may be answered: under `_INBOX.` or `_R_.`, at most `limit` bytes, no wildcard or empty token. */
+export function isAnswerable(reply: string, limit: number): boolean {
+  return reply.length <= limit && INBOX.test(reply) && !reply.includes("..") && !reply.endsWith(".");
+}
+
+export interface BackSubject {
+  readonly node: string;
+  readonly number: number;
+  readonly hop: number;
+  /** The caller's own reply subject; empty when the placer wants no answer sent. */
+  readonly reply: string;
+}
+
+/** Reads `_pilot.back.<node>.<number>.<hop>.<reply>`; undefined when it is not one. */
+export function parseBackSubject(subject: string): BackSubject | undefined {
+  if (!subject.startsWith("_pilot.back.")) return undefined;
+  const node = subject.indexOf(".", 12);
+  const number = subject.indexOf(".", node + 1);
+  const hop = subject.indexOf(".", number + 1);
+  if (node < 0 || number < 0 || hop < 0) return undefined;
+  return {
+    node: subject.slice(12, node),
+    number: Number(subject.slice(node + 1, number)),
+    hop: Number(subject.slice(number + 1, hop)),
+    reply: subject.slice(hop + 1),
+  };
+}
+
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+
+/**
+ * What the broker allows a role's credential. `node` is the id of the node that holds it; `*` when one
+ * credential serves all nodes of the role. Inboxes of nodes are `_INBOX.<role>.>`, so that no other role can listen in.
+ */
+export function permissionsOf(role: Role, node: string): Permissions {
+  switch (role) {
+    case "anonymous":
+      return { publish: ["pilot.fn.>", "pilot.inline.>"], subscribe: ["_INBOX.>", "pilot.pub.>"] };
+    case "operator":
+      return { publish: [">"], subscribe: [">"] };
+    case "frontend":
+      return {
+        publish: ["_pilot.host.*", "_pilot.keeper.*", `_pilot.announce.frontend.${node}`, "_pilot.service.>", "_INBOX.>", "_R_.>", "_pilot.back.>", ...JETSTREAM],
+        subscribe: ["pilot.fn.>", "pilot.inline.>", SUBJECT.desk, `_pilot.back.${node}.>`, `_pilot.report.${node}`, "_pilot.announce.*.*", `_pilot.node.${node}.>`, "$SRV.>", "_INBOX.frontend.>"],
+      };
+    case "scheduler":
+      return {
+        publish: ["_pilot.host.*", "_pilot.keeper.*", "_pilot.agent.>", "_pilot.node.>", `_pilot.announce.scheduler.${node}`, "_pilot.report.*", "_INBOX.>", "_R_.>", "_pilot.back.>", ...JETSTREAM],
+        subscribe: [`_pilot.keeper.${node}`, `_pilot.back.${node}.>`, `_pilot.report.${node}`, "_pilot.announce.*.*", `_pilot.node.${node}.>`, "_pilot.service.>", "$SRV.>", "_INBOX.scheduler.>"],
+      };
+    case "host":
+      return {
+        publish: ["_INBOX.>", "_R_.>", "_pilot.back.>", "_pilot.report.*", "_pilot.keeper.*", SUBJECT.desk, `_pilot.announce.host.${node}`, `_pilot.calls.${node}`, "_pilot.logs.>", "pilot.fn.>", "pilot.pub.>", ...JETSTREAM],
+        subscribe: [`_pilot.host.${node}`, "pilot.fn.>", `_pilot.back.${node}.>`, `_pilot.report.${node}`, `_pilot.agent.${node}.>`, `_pilot.node.${node}.>`, "_pilot.announce.*.*", "$SRV.>", "_INBOX.host.>"],
+      };
+  }
+}
