@@ -9,7 +9,6 @@ export const CALL_HEADERS = {
   "Pilot-Timeout": { direct: false, form: "milliseconds", meaning: "run time limit of this call; not above the function's own" },
   "Pilot-Memory": { direct: false, form: "MB", meaning: "memory amount for this call instead of the stored one" },
   "Pilot-Runtime": { direct: false, form: "name@version", meaning: "runtime the host must offer, for example node@20; refused when none does" },
-  "Pilot-Chain": { direct: false, form: "account.function,…", meaning: "set by the platform on nested calls" },
 } as const;
 
 export type CallHeader = keyof typeof CALL_HEADERS;

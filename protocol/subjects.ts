@@ -18,6 +18,7 @@ export const SUBJECT = {
   fnAll: "pilot.fn.>",
   inline: (account: string): string => `pilot.inline.${account}`,
   inlineAll: "pilot.inline.>",
+  /** Where `context.publish(subject)` of a function of that account goes. */
   pub: (account: string, subject: string): string => `pilot.pub.${account}.${subject}`,
   // calls on their way
   host: (host: string): string => `_pilot.host.${host}`,
@@ -97,13 +98,33 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+/** Reading streams, buckets and objects; no right to make, change or remove one. */
+const READ = [
+  "$JS.API.INFO",
+  "$JS.API.STREAM.INFO.*",
+  "$JS.API.STREAM.NAMES",
+  "$JS.API.STREAM.MSG.GET.*",
+  "$JS.API.DIRECT.GET.>",
+  "$JS.API.CONSUMER.CREATE.>",
+  "$JS.API.CONSUMER.DURABLE.CREATE.>",
+  "$JS.API.CONSUMER.DELETE.>",
+  "$JS.API.CONSUMER.INFO.>",
+  "$JS.API.CONSUMER.MSG.NEXT.>",
+  "$JS.ACK.>",
+  "$JS.FC.>",
+];
+const ADMINISTER = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+
+/** Inboxes of nodes and operators, apart from callers' `_INBOX.`, so that no caller can listen in or be named as a reply. */
+export const inboxOf = (role: Role, node: string): string => `_pilot.inbox.${role}.${node}`;
 
 /**
  * What the broker allows a role's credential. `node` is the id of the node that holds it; `*` when one
- * credential serves all nodes of the role. Inboxes of nodes are `_INBOX.<role>.>`, so that no other role can listen in.
+ * credential serves all nodes of the role.
  */
 export function permissionsOf(role: Role, node: string): Permissions {
+  const own = [`_pilot.node.${node}.>`, `_pilot.back.${node}.>`, `_pilot.report.${node}`, `_pilot.inbox.${role}.>`, "_pilot.announce.*.*", "$SRV.>"];
+  const replies = ["_INBOX.>", "_R_.>", "_pilot.inbox.>", "_pilot.back.>", "_pilot.report.*"];
   switch (role) {
     case "anonymous":
       return { publish: ["pilot.fn.>", "pilot.inline.>"], subscribe: ["_INBOX.>", "pilot.pub.>"] };
@@ -111,18 +132,18 @@ export function permissionsOf(role: Role, node: string): Permissions {
       return { publish: [">"], subscribe: [">"] };
     case "frontend":
       return {
-        publish: ["_pilot.host.*", "_pilot.keeper.*", `_pilot.announce.frontend.${node}`, "_pilot.service.>", "_INBOX.>", "_R_.>", "_pilot.back.>", ...JETSTREAM],
-        subscribe: ["pilot.fn.>", "pilot.inline.>", SUBJECT.desk, `_pilot.back.${node}.>`, `_pilot.report.${node}`, "_pilot.announce.*.*", `_pilot.node.${node}.>`, "$SRV.>", "_INBOX.frontend.>"],
+        publish: [...replies, ...READ, "_pilot.host.*", "_pilot.keeper.*", `_pilot.announce.frontend.${node}`, "$O.pilot_inline.>"],
+        subscribe: [...own, SUBJECT.fnAll, SUBJECT.inlineAll, SUBJECT.desk],
       };
     case "scheduler":
       return {
-        publish: ["_pilot.host.*", "_pilot.keeper.*", "_pilot.agent.>", "_pilot.node.>", `_pilot.announce.scheduler.${node}`, "_pilot.report.*", "_INBOX.>", "_R_.>", "_pilot.back.>", ...JETSTREAM],
-        subscribe: [`_pilot.keeper.${node}`, `_pilot.back.${node}.>`, `_pilot.report.${node}`, "_pilot.announce.*.*", `_pilot.node.${node}.>`, "_pilot.service.>", "$SRV.>", "_INBOX.scheduler.>"],
+        publish: [...replies, ...ADMINISTER, "_pilot.host.*", "_pilot.keeper.*", "_pilot.agent.>", "_pilot.node.>", `_pilot.announce.scheduler.${node}`],
+        subscribe: [...own, `_pilot.keeper.${node}`, "_pilot.service.>"],
       };
     case "host":
       return {
-        publish: ["_INBOX.>", "_R_.>", "_pilot.back.>", "_pilot.report.*", "_pilot.keeper.*", SUBJECT.desk, `_pilot.announce.host.${node}`, `_pilot.calls.${node}`, "_pilot.logs.>", "pilot.fn.>", "pilot.pub.>", ...JETSTREAM],
-        subscribe: [`_pilot.host.${node}`, "pilot.fn.>", `_pilot.back.${node}.>`, `_pilot.report.${node}`, `_pilot.agent.${node}.>`, `_pilot.node.${node}.>`, "_pilot.announce.*.*", "$SRV.>", "_INBOX.host.>"],
+        publish: [...replies, ...READ, "_pilot.keeper.*", SUBJECT.desk, `_pilot.announce.host.${node}`, `_pilot.calls.${node}`, "_pilot.logs.>", "pilot.pub.>", "$KV.pilot_data.>"],
+        subscribe: [...own, `_pilot.host.${node}`, SUBJECT.fnAll, `_pilot.agent.${node}.>`],
       };
   }
 }

@@ -1,0 +1,121 @@
+/** What hosts, instances and containers there are, and what became of calls. Schedulers ask the hosts afresh each time. */
+import Type from "typebox";
+import { request, Strict } from "../contract.ts";
+import { SUBJECT } from "../subjects.ts";
+import { CallSchema, ClassSchema, Count, Id, Memory, Name, RuntimeSchema, Version } from "./records.ts";
+
+const on = (verb: string) => () => SUBJECT.service("fleet", verb);
+
+export const ContainerSchema = Type.Object({
+  id: Type.String(),
+  /** `spare` is booted and blank; `loading` loads code. */
+  state: Type.Union([Type.Literal("spare"), Type.Literal("loading"), Type.Literal("idle"), Type.Literal("busy")]),
+  account: Type.Optional(Name),
+  function: Type.Optional(Type.String()),
+  version: Type.Optional(Count),
+  memoryMb: Type.Optional(Count),
+  /** Share of the instance's cpu, the same ratio as memory (F060). */
+  cpu: Type.Optional(Type.Number()),
+  calls: Type.Optional(Count),
+  idleMs: Type.Optional(Type.Number()),
+});
+
+export const InstanceSchema = Type.Object({
+  id: Type.String(),
+  host: Type.String(),
+  runtime: RuntimeSchema,
+  runtimeVersion: Type.String(),
+  memoryMb: Count,
+  /** Memory amounts of its containers together. */
+  usedMb: Count,
+  state: Type.Union([Type.Literal("booting"), Type.Literal("warm"), Type.Literal("active"), Type.Literal("draining")]),
+  /** Nobody's while warm. */
+  account: Type.Union([Name, Type.Null()]),
+  class: Type.Optional(ClassSchema),
+  network: Type.Boolean(),
+  containers: Type.Array(ContainerSchema),
+  /** Code keys (account.function.version) that are on the instance. */
+  code: Type.Array(Type.String()),
+});
+
+export const FunctionCountersSchema = Type.Object({
+  account: Name,
+  function: Type.String(),
+  version: Count,
+  calls: Count,
+  direct: Count,
+  failures: Type.Record(Type.String(), Count),
+  rungs: Type.Record(Type.String(), Count),
+  /** Milliseconds; of what the host still remembers. */
+  runMs: Type.Object({ mean: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
+});
+
+export const HostSchema = Type.Object({
+  id: Type.String(),
+  /** New at each start of the agent. */
+  epoch: Type.String(),
+  memoryMb: Count,
+  usedMb: Count,
+  cores: Count,
+  draining: Type.Boolean(),
+  isolation: Type.Object({ kind: Type.String(), namespaces: Type.Boolean(), seccomp: Type.Boolean(), cgroups: Type.String(), ownUid: Type.Boolean(), gaps: Type.Array(Type.String()) }),
+  runtimes: Type.Record(Type.String(), Type.String()),
+  instances: Type.Array(InstanceSchema),
+  cache: Type.Array(Type.Object({ digest: Type.String(), bytes: Count, uses: Count })),
+  downloads: Count,
+  grants: Type.Array(Type.Object({ account: Name, function: Name, version: Version, subscriptions: Count, expiresInMs: Type.Number() })),
+  functions: Type.Array(FunctionCountersSchema),
+  /** Named counters: dropped replies, refused frames, limits hit, … */
+  counters: Type.Record(Type.String(), Count),
+});
+
+export const describeHost = request({
+  name: "describe",
+  subject: (host: string) => SUBJECT.agent(host, "describe"),
+  request: Strict({}),
+  reply: HostSchema,
+  meaning: "Everything a host knows of itself at this moment.",
+});
+
+export const showFleet = request({
+  name: "fleet",
+  subject: on("show"),
+  request: Strict({}),
+  reply: Type.Object({
+    hosts: Type.Array(HostSchema),
+    /** Hosts that were known and did not answer. */
+    silent: Type.Array(Type.String()),
+    nodes: Type.Array(Type.Object({ role: Type.String(), id: Type.String(), aliveMs: Type.Number() })),
+    /** Waiting rooms that are not empty, by account.function. */
+    waiting: Type.Record(Type.String(), Count),
+    classes: Type.Record(Type.String(), ClassSchema),
+  }),
+  timeoutMs: 10_000,
+  meaning: "The whole fleet, asked of every live host now.",
+});
+
+export const preloadFunction = request({
+  name: "preload",
+  subject: on("preload"),
+  request: Strict({ account: Name, name: Name, count: Type.Integer({ minimum: 1, maximum: 100 }), memoryMb: Type.Optional(Memory) }),
+  reply: Type.Object({ ready: Count }),
+  timeoutMs: 30_000,
+  meaning: "Readies idle containers with the function's live code before any call (F024); returns when they are ready.",
+});
+
+export const showCall = request({
+  name: "show-call",
+  subject: on("call"),
+  request: Strict({ id: Id }),
+  reply: Type.Object({ call: CallSchema }),
+  timeoutMs: 10_000,
+  meaning: "The record of one finished call, from its host's memory or from the call log.",
+});
+
+export const cancelCall = request({
+  name: "cancel-call",
+  subject: on("cancel"),
+  request: Strict({ id: Id }),
+  reply: Type.Object({ cancelled: Type.Boolean() }),
+  meaning: "Ends a call that waits or runs; its caller gets Cancelled.",
+});
