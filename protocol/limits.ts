@@ -76,6 +76,22 @@ export const LIMITS = {
   callRecords: limit(2_000, "count", "call records of one host per second that are kept; traced and failed calls come first"),
   callsKept: limit(256 * MiB, "bytes", "call log in the broker; the oldest go first"),
   logsKept: limit(256 * MiB, "bytes", "function logs in the broker; the oldest go first"),
+  // the broker that we start, and the supervisor
+  brokerPending: limit(32 * MiB, "bytes", "what may wait in the broker for one connection, else the connection is dropped"),
+  brokerFiles: limit(8_192 * MiB, "bytes", "everything that is stored in the broker on disk, else writes are refused"),
+  brokerMemory: limit(256 * MiB, "bytes", "everything that is stored in the broker in memory, else writes are refused"),
+  brokerLog: limit(8 * MiB, "bytes", "log file of the broker; one older file is kept"),
+  brokerProbe: limit(5_000, "ms", "how long a server may take to say its version or to greet a client"),
+  brokerDownload: limit(120_000, "ms", "how long fetching a nats-server may take"),
+  brokerStart: limit(20_000, "ms", "how long the broker may take until it accepts a client, else it is killed"),
+  brokerStop: limit(5_000, "ms", "how long the broker may take to stop, else it is killed"),
+  nodeStart: limit(30_000, "ms", "how long a node may take until it is ready, else it is killed"),
+  nodeBeat: limit(250, "ms", "how often a node tells its supervisor that its event loop runs"),
+  nodeLog: limit(8 * MiB, "bytes", "log file of one node; one older file is kept"),
+  restarts: limit(5, "count", "restarts of one node within restartWindow; one more and the whole form stops with its last log lines"),
+  restartWindow: limit(30_000, "ms", "the window in which restarts are counted"),
+  restartDelayMin: limit(100, "ms", "wait before the first restart; doubled with each further one in the window"),
+  restartDelayMax: limit(3_000, "ms", "longest wait before a restart"),
 } as const satisfies Record<string, Limit>;
 
 export type LimitName = keyof typeof LIMITS;
