@@ -1,0 +1,142 @@
+/**
+ * A call on its way between nodes. The head travels in front of the caller's untouched bytes (codec.joinHead);
+ * the reply subject is `_pilot.back.<placer>.<placer's number>.<hop>.<caller's inbox>`.
+ * On the direct path none of this exists: the host answers the public subject itself.
+ */
+import Type, { type Static } from "typebox";
+import { checked, event } from "../contract.ts";
+import { SUBJECT } from "../subjects.ts";
+import { ClassSchema, ColdCauseSchema, Count, Digest, Id, Memory, Name, RungSchema, RuntimeSchema, Text, Timeout } from "./records.ts";
+
+const CallHeadSchema = Type.Object({
+  /** Call id: time-ordered, made by the node that received the call (see protocol/call-id.ts). */
+  call: Id,
+  account: Name,
+  function: Type.String({ maxLength: 80 }),
+  /** 0 for inline code. */
+  version: Count,
+  /** Set for code in the request itself; the code is in the object store of inline code under this digest. */
+  inline: Type.Optional(Type.Object({ digest: Digest, runtime: RuntimeSchema, handler: Type.String({ maxLength: 256 }) })),
+  memoryMb: Memory,
+  timeoutMs: Timeout,
+  keepAliveMs: Count,
+  /** Most containers of the function at a time. */
+  containers: Count,
+  /** Milliseconds for which the call may still wait for a place, counted from when this message was sent. */
+  waitMs: Type.Number(),
+  /** Ms since 1970 by the clock of the node that received the call. */
+  receivedAt: Type.Number(),
+  trace: Type.Boolean(),
+  traceparent: Type.Optional(Type.String({ maxLength: 64 })),
+  class: ClassSchema,
+  /** The node that answers for the call until it is done, and the call's number there. Hosts report taken and done to it. */
+  owner: Id,
+  number: Count,
+  attempt: Count,
+  /** May run again when its host dies. */
+  idempotent: Type.Boolean(),
+  /** Functions above this nested call, outermost first, as account.function. */
+  chain: Type.Optional(Type.Array(Type.String({ maxLength: 130 }), { maxItems: 32 })),
+  /** What the caller demanded of the runtime, for example "node@20". */
+  runtimeWanted: Type.Optional(Type.String({ maxLength: 64 })),
+  /** Only on the way to a host: the placement. `hot`: any idle container with the code. */
+  place: Type.Optional(
+    Type.Object({
+      rung: RungSchema,
+      /** For cached and own; warm and cold leave the choice to the host. */
+      instance: Type.Optional(Type.String({ maxLength: 64 })),
+      /** Size of the instance to take or boot, in MB. */
+      instanceMb: Type.Optional(Count),
+      by: Type.Union([Type.Literal("frontend"), Type.Literal("keeper")]),
+      reason: Type.Optional(Text),
+      coldCause: Type.Optional(ColdCauseSchema),
+    }),
+  ),
+});
+export type CallHead = Static<typeof CallHeadSchema>;
+export const callHead = checked(CallHeadSchema);
+
+/** A public call that a direct host, or a running function, hands to any frontend on `_pilot.desk`. Trusted: only hosts may publish there. */
+const HandedCallSchema = Type.Object({
+  account: Name,
+  function: Type.String({ maxLength: 80 }),
+  qualifier: Type.Optional(Type.String({ maxLength: 64 })),
+  /** The caller's Pilot- headers and traceparent, as they came. */
+  headers: Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 1_024 })),
+  chain: Type.Optional(Type.Array(Type.String({ maxLength: 130 }), { maxItems: 32 })),
+  receivedAt: Type.Number(),
+  /** Milliseconds already waited. */
+  waitedMs: Type.Number(),
+});
+export type HandedCall = Static<typeof HandedCallSchema>;
+export const handedCall = checked(HandedCallSchema);
+
+/** A host's or keeper's no, published to the whole back subject as msgpack. The placer tries elsewhere. */
+const RefusalSchema = Type.Object({
+  refused: Type.Union([
+    Type.Literal("no-container"), // hot: no container with the code
+    Type.Literal("no-room"), // the instance has no room, or is not the account's
+    Type.Literal("no-instance"), // no such instance, or no warm one left
+    Type.Literal("no-capacity"), // the host cannot boot another
+    Type.Literal("queue-full"), // too many wait here already
+    Type.Literal("draining"),
+    Type.Literal("duplicate"), // this call was taken here before: nothing to do
+    Type.Literal("runtime"), // the runtime or its version is not offered here
+    Type.Literal("malformed"),
+  ]),
+  reason: Text,
+});
+export type Refusal = Static<typeof RefusalSchema>;
+export const refusal = checked(RefusalSchema);
+
+/**
+ * What became of calls, batched (every 20 ms at most; at once when a keeper placed one of them), by the receiver's own numbers.
+ * A host sends its announcement before the report, so that `taken` means: the announcement already shows it.
+ */
+export const callReport = event({
+  name: "call-report",
+  subject: (node: string) => SUBJECT.report(node),
+  body: Type.Object({
+    from: Id,
+    epoch: Type.String({ maxLength: 32 }),
+    /** Numbers given by the receiver as owner. */
+    taken: Type.Array(Count),
+    done: Type.Array(Count),
+    /** Numbers given by the receiver as placer (in the back subject), when that is another node than the owner. */
+    placedTaken: Type.Array(Count),
+    placedDone: Type.Array(Count),
+    /** To keepers: direct calls older than 250 ms, for which the keeper speaks if the host dies; and those that ended since. */
+    long: Type.Optional(Type.Array(Type.Object({ call: Id, reply: Type.String({ maxLength: 256 }) }))),
+    longEnded: Type.Optional(Type.Array(Id)),
+  }),
+  meaning: "Which calls a host has taken and finished, told to whoever placed or owns them.",
+});
+
+/** Finished calls of one host, for the call log. */
+export const callRecords = event({
+  name: "call-records",
+  subject: (host: string) => SUBJECT.calls(host),
+  body: Type.Object({ calls: Type.Array(Type.Unknown()), dropped: Count }),
+  meaning: "Records of finished calls (CallRecord), kept in the stream PILOT_CALLS.",
+});
+
+/** Output of a function, kept in the stream PILOT_LOGS. */
+export const functionLogs = event({
+  name: "function-logs",
+  subject: (account: string, name: string) => SUBJECT.logs(account, name),
+  body: Type.Object({
+    host: Id,
+    lines: Type.Array(
+      Type.Object({
+        /** Call id, or "" outside any call. */
+        call: Type.String({ maxLength: 64 }),
+        version: Count,
+        stream: Type.Union([Type.Literal("stdout"), Type.Literal("stderr"), Type.Literal("log"), Type.Literal("platform")]),
+        text: Type.String(),
+        /** Ms since 1970. */
+        at: Type.Number(),
+      }),
+    ),
+  }),
+  meaning: "Log lines of one function, in order per container.",
+});

@@ -1,0 +1,144 @@
+/** What hosts announce, and what they are told: grants, recalls, provisions. */
+import Type, { type Static } from "typebox";
+import { event, request } from "../contract.ts";
+import { SUBJECT } from "../subjects.ts";
+import { ClassSchema, Count, Digest, Id, Memory, Name, RungSchema, RuntimeSchema, Timeout, Version } from "./records.ts";
+
+/** Containers of one slot key (account.function.version@memory) on one instance. */
+const SlotHint = Type.Object({ key: Type.String(), idle: Count, busy: Count, loading: Count });
+
+const InstanceHintSchema = Type.Object({
+  id: Id,
+  runtime: RuntimeSchema,
+  memoryMb: Count,
+  usedMb: Count,
+  state: Type.Union([Type.Literal("booting"), Type.Literal("warm"), Type.Literal("active"), Type.Literal("draining")]),
+  account: Type.Union([Name, Type.Null()]),
+  network: Type.Boolean(),
+  /** Booted blank containers, and those being booted. */
+  spares: Count,
+  booting: Count,
+  slots: Type.Array(SlotHint),
+  /** account.function.version whose code is on the instance. */
+  code: Type.Array(Type.String()),
+});
+export type InstanceHint = Static<typeof InstanceHintSchema>;
+
+/** Cumulative since the host's epoch began. */
+const FunctionCount = Type.Object({ account: Name, function: Type.String(), calls: Count, meanRunMs: Type.Number(), queued: Count });
+
+const HostAnnouncementSchema = Type.Object({
+  host: Id,
+  /** New at each start of the agent: everything said by an older epoch is void. */
+  epoch: Type.String({ maxLength: 32 }),
+  /** Rises by one each time. A gap means: ask for nothing, the next full one repairs it. */
+  seq: Count,
+  /** True: `instances` is everything; false: only those that changed, each whole. */
+  full: Type.Boolean(),
+  draining: Type.Boolean(),
+  /** Memory that may be given to containers, and what is given. */
+  memoryMb: Count,
+  usedMb: Count,
+  cores: Count,
+  /** Runtime name → version text such as "node 20.20.2". */
+  runtimes: Type.Record(Type.String(), Type.String()),
+  instances: Type.Array(InstanceHintSchema),
+  /** Ids of instances that are no more. */
+  gone: Type.Array(Id),
+  functions: Type.Array(FunctionCount),
+  /** Moving averages of how long each way of getting a container takes here, in ms. */
+  createMs: Type.Object({ cached: Type.Number(), own: Type.Number(), warm: Type.Number(), cold: Type.Number() }),
+});
+export type HostAnnouncement = Static<typeof HostAnnouncementSchema>;
+
+export const hostAnnouncement = event({
+  name: "host-announcement",
+  subject: (host: string) => SUBJECT.announce("host", host),
+  body: HostAnnouncementSchema,
+  meaning: "What a host has, every 500 ms in full and within 20 ms of a change in part.",
+});
+
+/** Frontends and schedulers: I am here. */
+export const nodeAnnouncement = event({
+  name: "node-announcement",
+  subject: (role: "frontend" | "scheduler", node: string) => SUBJECT.announce(role, node),
+  body: Type.Object({ node: Id, epoch: Type.String({ maxLength: 32 }), draining: Type.Boolean() }),
+  meaning: "A frontend or scheduler is alive.",
+});
+
+const GrantSchema = Type.Object({
+  account: Name,
+  function: Name,
+  version: Version,
+  memoryMb: Memory,
+  timeoutMs: Timeout,
+  keepAliveMs: Count,
+  idempotent: Type.Boolean(),
+  class: ClassSchema,
+  /** Most containers that the function may have in all; for admission only. */
+  containers: Count,
+  /** How often the host subscribes the public subject. */
+  subscriptions: Type.Integer({ minimum: 1, maximum: 256 }),
+  /** Fencing: of two grants of one function the higher epoch is right; a host refuses a lower one than it has seen. */
+  epoch: Count,
+  /** The scheduler that issued it: the keeper of the function. */
+  keeper: Id,
+  /** Life from receipt, in ms. */
+  lifeMs: Count,
+});
+export type Grant = Static<typeof GrantSchema>;
+
+export const grantFunctions = request({
+  name: "grant",
+  subject: (host: string) => SUBJECT.agent(host, "grant"),
+  request: Type.Object({ grants: Type.Array(GrantSchema) }),
+  reply: Type.Object({ refused: Type.Array(Type.String()) }),
+  timeoutMs: 1_000,
+  meaning: "Gives or renews the right to answer functions directly.",
+});
+
+export const recallGrant = request({
+  name: "recall",
+  subject: (host: string) => SUBJECT.agent(host, "recall"),
+  request: Type.Object({ account: Name, function: Name, epoch: Count }),
+  reply: Type.Object({}),
+  timeoutMs: 2_000,
+  meaning: "Ends a grant: the host leaves the desk, hands what still arrives to a frontend, and answers when it has left.",
+});
+
+export const provisionContainer = request({
+  name: "provision",
+  subject: (host: string) => SUBJECT.agent(host, "provision"),
+  request: Type.Object({
+    account: Name,
+    function: Name,
+    version: Version,
+    memoryMb: Memory,
+    keepAliveMs: Count,
+    rung: RungSchema,
+    instance: Type.Optional(Type.String({ maxLength: 64 })),
+    instanceMb: Type.Optional(Count),
+  }),
+  reply: Type.Object({ container: Type.String() }),
+  timeoutMs: 20_000,
+  meaning: "Readies one idle container without a call; answers when the code is loaded.",
+});
+
+export const cancelOnHost = request({
+  name: "cancel",
+  subject: (host: string) => SUBJECT.agent(host, "cancel"),
+  request: Type.Object({ call: Id }),
+  reply: Type.Object({ cancelled: Type.Boolean() }),
+  meaning: "Ends a call that waits or runs on this host.",
+});
+
+export const findCall = request({
+  name: "find-call",
+  subject: (host: string) => SUBJECT.agent(host, "find-call"),
+  request: Type.Object({ call: Id }),
+  reply: Type.Object({ record: Type.Optional(Type.Unknown()) }),
+  meaning: "The record of a finished call, if this host still remembers it.",
+});
+
+/** Where code is: only its digest counts. */
+export const CodeReference = Type.Object({ digest: Digest, bytes: Count });
