@@ -29,7 +29,10 @@ export function runningDirectory(environment: NodeJS.ProcessEnv = process.env): 
 }
 
 /** Adds an entry; the result removes it. */
-export async function register(entry: RunningEntry, environment: NodeJS.ProcessEnv = process.env): Promise<() => Promise<void>> {
+export async function register(
+  entry: RunningEntry,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<() => Promise<void>> {
   const directory = runningDirectory(environment);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, `${entry.pid}.json`);

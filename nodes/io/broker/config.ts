@@ -81,7 +81,8 @@ ${anonymous === undefined ? "" : `no_auth_user: ${text(anonymous.user)}\n`}`;
 
 function userLine(user: BrokerUser): string {
   const { publish, subscribe } = permissionsOf(user.role, user.node);
-  const deaf = user.role === "operator" ? [] : PRIVATE.filter((role) => role !== user.role).map((role) => `${inboxOf(role)}.>`);
+  const deaf =
+    user.role === "operator" ? [] : PRIVATE.filter((role) => role !== user.role).map((role) => `${inboxOf(role)}.>`);
   const hears = deaf.length === 0 ? list(subscribe) : `{ allow: ${list(subscribe)}, deny: ${list(deaf)} }`;
   return `{ user: ${text(user.user)}, password: ${text(user.password)}, permissions: { publish: ${list(publish)}, subscribe: ${hears} } }`;
 }
@@ -92,7 +93,8 @@ function list(subjects: readonly string[]): string {
 
 function text(value: string): string {
   for (const character of value) {
-    if (character < " " || character === "\u007f") throw new RangeError(`a control character in ${JSON.stringify(value)}`);
+    if (character < " " || character === "\u007f")
+      throw new RangeError(`a control character in ${JSON.stringify(value)}`);
   }
   return JSON.stringify(value);
 }

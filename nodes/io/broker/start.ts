@@ -73,7 +73,11 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
     over = true;
     return how;
   });
-  const ready = await until(() => readyPort(order, run, child), LIMITS.brokerStart.value, () => over);
+  const ready = await until(
+    () => readyPort(order, run, child),
+    LIMITS.brokerStart.value,
+    () => over,
+  );
   if (ready === undefined) {
     child.kill("SIGKILL");
     const how = await exited;
@@ -97,7 +101,11 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
 }
 
 /** The port once the server of this very child answers there; undefined while it does not. */
-async function readyPort(order: StartBroker, run: string, child: ChildProcess): Promise<{ port: number; greeting: Greeting } | undefined> {
+async function readyPort(
+  order: StartBroker,
+  run: string,
+  child: ChildProcess,
+): Promise<{ port: number; greeting: Greeting } | undefined> {
   // Also with a given port: somebody else may listen there, and only our own child writes this file, once it listens.
   const port = await chosenPort(run, child.pid);
   if (port === undefined) return undefined;
@@ -111,7 +119,9 @@ async function readyPort(order: StartBroker, run: string, child: ChildProcess): 
 
 async function chosenPort(run: string, pid: number | undefined): Promise<number | undefined> {
   try {
-    const ports = JSON.parse(await readFile(join(run, `nats-server_${pid}.ports`), "utf8")) as { nats?: readonly string[] };
+    const ports = JSON.parse(await readFile(join(run, `nats-server_${pid}.ports`), "utf8")) as {
+      nats?: readonly string[];
+    };
     const url = ports.nats?.[0];
     return url === undefined ? undefined : Number(new URL(url).port);
   } catch {
@@ -127,13 +137,17 @@ async function removePorts(run: string): Promise<void> {
 
 async function reason(lastWords: string, logFile: string): Promise<string> {
   const log = await readFile(logFile, "utf8").catch(() => "");
-  const lines = `${log.slice(-4_096)}\n${lastWords}`.split("\n").filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line));
+  const lines = `${log.slice(-4_096)}\n${lastWords}`
+    .split("\n")
+    .filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line));
   return lines.slice(-3).join("; ") || "it said nothing";
 }
 
 function endOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(`it cannot be run: ${error.message}`));
-    child.once("exit", (code, signal) => resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
+    child.once("exit", (code, signal) =>
+      resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`),
+    );
   });
 }

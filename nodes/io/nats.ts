@@ -1,0 +1,252 @@
+/**
+ * The bus on a real NATS connection. Rule number one lives here: nothing that a listener throws may reach the
+ * client's read loop, since that would make the connection deaf without closing it.
+ */
+import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, type Msg, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
+import type { Bus, Message, Subscription } from "../../actors/kit/bus.ts";
+import type { Log } from "../../actors/kit/ports.ts";
+import { decode, encode } from "../../protocol/codec.ts";
+import type { Event, Request } from "../../protocol/contract.ts";
+import { Fault, type FaultData } from "../../protocol/errors.ts";
+import { inboxOf, type Role } from "../../protocol/subjects.ts";
+import { VERSION } from "../../protocol/version.ts";
+import { type Caller, openCaller } from "./caller.ts";
+import { systemRandom } from "./clock.ts";
+
+/** Where and as whom to connect; made by context.ts from flags, environment and context files. */
+export interface Connection {
+  readonly servers: string | string[];
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** nkey seed text. */
+  readonly nkey?: string;
+  /** Content of a creds file. */
+  readonly creds?: string;
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** Plain callers: where their replies go, when the credential allows only that. */
+  readonly inboxPrefix?: string;
+}
+
+export interface ConnectOptions {
+  /** Connection name as the broker shows it. */
+  readonly name: string;
+  readonly role: Role;
+  readonly node: string;
+  readonly log?: Log;
+  /** Nodes wait for a broker that is still starting and reconnect for ever; commands give up at once. Default false. */
+  readonly patient?: boolean;
+  /** Called when the connection is lost and when it is back. */
+  readonly onStatus?: (status: "disconnected" | "reconnected") => void;
+}
+
+export interface Connected {
+  readonly bus: Bus;
+  readonly caller: Caller;
+  /** For other code in nodes/io only. */
+  readonly nc: NatsConnection;
+  /** Drains and closes. */
+  close(): Promise<void>;
+}
+
+/** Rejects with Fault Unavailable (platform) naming the server when it cannot be reached, NotAllowed when it refuses the credential. */
+export async function connect(connection: Connection, options: ConnectOptions): Promise<Connected> {
+  const nc = await dial(dialOptions(connection, options)).catch((error: unknown) => {
+    const text = error instanceof Error ? error.message : String(error);
+    if (/authorization|permissions/i.test(text)) throw new Fault("NotAllowed", `the broker at ${connection.servers} refused the credential: ${text}`);
+    throw new Fault("Unavailable", `cannot reach a broker at ${connection.servers}: ${text}`, undefined, error);
+  });
+  const status = { connected: true };
+  void (async () => {
+    for await (const event of nc.status()) {
+      if (event.type === "disconnect") {
+        status.connected = false;
+        options.onStatus?.("disconnected");
+      } else if (event.type === "reconnect") {
+        status.connected = true;
+        options.onStatus?.("reconnected");
+      } else if (event.type === "error") {
+        options.log?.warn("the broker reported an error", { event: String(event.data), subject: event.permissionContext?.subject });
+      }
+    }
+  })();
+  const services: Service[] = [];
+  const bus = openBus(nc, options, status, services);
+  return {
+    bus,
+    caller: openCaller(nc, connection.inboxPrefix ?? "_INBOX"),
+    nc,
+    async close() {
+      await Promise.all(services.map((service) => service.stop().catch(() => undefined)));
+      await nc.drain().catch(() => nc.close());
+    },
+  };
+}
+
+function dialOptions(connection: Connection, options: ConnectOptions): ConnectionOptions {
+  const { servers, user, password, token, nkey, creds, tls } = connection;
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  return {
+    servers: typeof servers === "string" ? servers.split(",").map((server) => server.trim()) : servers,
+    name: options.name,
+    noAsyncTraces: true,
+    pingInterval: 10_000,
+    reconnectTimeWait: 100,
+    reconnectJitter: 100,
+    timeout: 5_000,
+    maxReconnectAttempts: options.patient === true ? -1 : 10,
+    waitOnFirstConnect: options.patient === true,
+    inboxPrefix: options.role === "anonymous" ? (connection.inboxPrefix ?? "_INBOX") : inboxOf(options.role, options.node),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { pass: password }),
+    ...(token !== undefined && { token }),
+    ...(nkey !== undefined && { authenticator: nkeyAuthenticator(bytes(nkey)) }),
+    ...(creds !== undefined && { authenticator: credsAuthenticator(bytes(creds)) }),
+    ...(tls !== undefined && { tls }),
+  };
+}
+
+function openBus(nc: NatsConnection, options: ConnectOptions, status: { connected: boolean }, services: Service[]): Bus {
+  const { log } = options;
+  let service: Promise<Service> | undefined;
+  const endpoints = new Map<string, number>();
+
+  const listen = (subject: string, queue: string | undefined, listener: (message: Message) => void): Subscription => {
+    const subscription = nc.subscribe(subject, {
+      ...(queue !== undefined && { queue }),
+      callback(error, msg) {
+        if (error !== null) {
+          log?.warn("subscription refused", { subject, error: error.message });
+          return;
+        }
+        try {
+          listener(new RawMessage(msg));
+        } catch (thrown) {
+          log?.error("a listener failed", { subject, error: thrown instanceof Error ? thrown.stack : String(thrown) });
+        }
+      },
+    });
+    return { stop: () => (subscription.isClosed() ? Promise.resolve() : subscription.drain().catch(() => undefined)) };
+  };
+
+  return {
+    get connected() {
+      return status.connected;
+    },
+    listen: (subject, { queue }, listener) => listen(subject, queue, listener),
+    send(subject, body, reply, headers) {
+      if (nc.isClosed()) return;
+      if (headers === undefined) {
+        nc.publish(subject, body, reply === undefined || reply === "" ? undefined : { reply });
+        return;
+      }
+      const wire = newHeaders();
+      for (const name in headers) wire.set(name, headers[name] as string);
+      nc.publish(subject, body, reply === undefined || reply === "" ? { headers: wire } : { headers: wire, reply });
+    },
+    tell<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, body: Q) {
+      if (!nc.isClosed()) nc.publish(contract.subject(...params), encode(body));
+    },
+    hear<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, listener: (body: Q) => void) {
+      return listen(contract.subject(...params), undefined, (message) => listener(contract.body.parse(decode(message.body))));
+    },
+    async ask<P extends readonly string[], Q, R>(contract: Request<P, Q, R>, params: P, body: Q, timeoutMs?: number): Promise<R> {
+      const subject = contract.subject(...params);
+      const answer = await nc.request(subject, encode(body), { timeout: timeoutMs ?? contract.timeoutMs }).catch((error: unknown) => {
+        throw unanswered(contract.name, error);
+      });
+      const value = decode(answer.data);
+      if (answer.headers?.has("Nats-Service-Error-Code")) throw Fault.fromData(value as FaultData);
+      return contract.reply.parse(value);
+    },
+    serve<P extends readonly string[], Q, R>(contract: Request<P, Q, R>, params: P, handler: (body: Q) => Promise<R> | R, queue?: string): Subscription {
+      const open = { serving: true };
+      service ??= nc.services.add({ name: `pilot-${options.role}`, version: VERSION, description: `Pilotlight ${options.role} ${options.node}`, metadata: { node: options.node } });
+      void service.then((running) => {
+        if (!services.includes(running)) services.push(running);
+        // One conversation may be served under several subjects: endpoint names must differ.
+        const nth = endpoints.get(contract.name) ?? 0;
+        endpoints.set(contract.name, nth + 1);
+        running.addEndpoint(nth === 0 ? contract.name : `${contract.name}-${nth}`, {
+          subject: contract.subject(...params),
+          ...(queue !== undefined && { queue }),
+          metadata: { meaning: contract.meaning },
+          handler: (error, msg) => {
+            if (error !== null) return;
+            void answer(msg).catch((thrown) => log?.error("an answer failed", { contract: contract.name, error: String(thrown) }));
+          },
+        });
+      }, (error: unknown) => log?.error("the service did not start", { error: String(error) }));
+
+      const answer = async (msg: { data: Uint8Array; respond(data: Uint8Array): boolean; respondError(code: number, text: string, data: Uint8Array): boolean }) => {
+        try {
+          if (!open.serving) throw new Fault("Draining", "this node is stopping");
+          msg.respond(encode(await handler(contract.request.parse(decodeRequest(msg.data)))));
+        } catch (thrown) {
+          const fault = Fault.from(thrown);
+          if (fault.name === "Internal") log?.error("a request failed", { contract: contract.name, error: fault.stack, cause: String(fault.cause ?? "") });
+          msg.respondError(fault.code, oneLine(fault.message), encode(fault.toData()));
+        }
+      };
+      return {
+        stop() {
+          open.serving = false;
+          return Promise.resolve();
+        },
+      };
+    },
+  };
+}
+
+function decodeRequest(data: Uint8Array): unknown {
+  try {
+    return decode(data);
+  } catch {
+    throw new Fault("BadRequest", "the request is not msgpack");
+  }
+}
+
+function unanswered(what: string, error: unknown): Fault {
+  const code = (error as { code?: string }).code;
+  if (code === "503") return new Fault("Unavailable", `no node answers "${what}"`);
+  if (code === "TIMEOUT") return new Fault("Unavailable", `no answer to "${what}" in time`);
+  return new Fault("Unavailable", `"${what}" failed: ${error instanceof Error ? error.message : String(error)}`, undefined, error);
+}
+
+/** Header values hold one line. */
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
+  return text.replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, 1_024);
+}
+
+class RawMessage implements Message {
+  readonly #msg: Msg;
+  constructor(msg: Msg) {
+    this.#msg = msg;
+  }
+  get subject(): string {
+    return this.#msg.subject;
+  }
+  get reply(): string {
+    return this.#msg.reply ?? "";
+  }
+  get body(): Uint8Array {
+    return this.#msg.data;
+  }
+  get status(): number {
+    return this.#msg.headers?.code ?? 0;
+  }
+  get hasHeaders(): boolean {
+    return this.#msg.headers !== undefined;
+  }
+  header(name: string): string | undefined {
+    const headers = this.#msg.headers;
+    return headers?.has(name) ? headers.get(name) : undefined;
+  }
+  headerNames(): readonly string[] {
+    return this.#msg.headers?.keys() ?? [];
+  }
+}
+
+/** An id for one run of a process: short, lower case. */
+export const runId = (): string => systemRandom.id(8);
