@@ -1,11 +1,12 @@
 /** A broker of a test's own: free port, own store, the credentials of every role; gone with the test. */
-import type { ExecutionContext } from "ava";
+
 import { join } from "node:path";
-import type { Role } from "../../protocol/subjects.ts";
+import type { ExecutionContext } from "ava";
 import { type BrokerUser, inboxOf } from "../../nodes/io/broker/config.ts";
 import { findBroker } from "../../nodes/io/broker/find.ts";
 import { type RunningBroker, startBroker } from "../../nodes/io/broker/start.ts";
 import { contextOf, openStore } from "../../nodes/io/store.ts";
+import type { Role } from "../../protocol/subjects.ts";
 import { temporaryDirectory } from "./temp.ts";
 
 export interface TestBroker {
@@ -14,7 +15,12 @@ export interface TestBroker {
   /** Directory of the store; the broker's own is below it. */
   readonly store: string;
   /** User, password and inbox prefix of a role; the credential is good for every node id. */
-  credentials(role: Role): { readonly servers: string; readonly user: string; readonly pass: string; readonly inboxPrefix: string };
+  credentials(role: Role): {
+    readonly servers: string;
+    readonly user: string;
+    readonly pass: string;
+    readonly inboxPrefix: string;
+  };
   /** Path of a NATS context file of a role, as role processes get it in PILOT_CONTEXT. */
   contextFile(role: Role): string;
   /** SIGKILL, and after it a new server on the same port and data. */
@@ -35,7 +41,14 @@ export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> 
   // One credential for all nodes of a role: tests name their nodes as they like.
   const users: BrokerUser[] = made.users.map((user) => ({ ...user, node: "*" }));
   const start = (port: number): Promise<RunningBroker> =>
-    startBroker({ path: found.path, version: found.version, directory: store.broker, port, users, system: made.system });
+    startBroker({
+      path: found.path,
+      version: found.version,
+      directory: store.broker,
+      port,
+      users,
+      system: made.system,
+    });
   let broker = await start(0);
   const { url, port } = broker;
   t.teardown(() => broker.stop());

@@ -1,0 +1,129 @@
+/** Law 9 on the broker's side: what each credential can do and cannot, tried on a real server. */
+import test, { type ExecutionContext } from "ava";
+import { type ConnectionOptions, connect, Events, type NatsConnection } from "nats";
+import { until } from "../../../nodes/io/until.ts";
+import { SUBJECT } from "../../../protocol/subjects.ts";
+import { startTestBroker, type TestBroker } from "../../support/nats-server.ts";
+
+/** Is this refused? The refusal arrives as an event of the connection, before the answer to a ping that follows. */
+async function refused(nc: NatsConnection, act: () => void): Promise<boolean> {
+  const seen: string[] = [];
+  const events = nc.status();
+  const reading = (async () => {
+    for await (const event of events) if (event.type === Events.Error) seen.push(String(event.data));
+  })();
+  act();
+  await nc.flush();
+  // The event stream is fed in later turns of the loop than the flush.
+  await new Promise((resolve) => setImmediate(resolve));
+  (events as unknown as { stop(): void }).stop();
+  await reading;
+  return seen.length > 0;
+}
+
+async function join(t: ExecutionContext, broker: TestBroker, options: ConnectionOptions): Promise<NatsConnection> {
+  const nc = await connect({ servers: broker.url, ...options });
+  t.teardown(() => nc.close());
+  return nc;
+}
+const publishes = (nc: NatsConnection, subject: string): Promise<boolean> =>
+  refused(nc, () => nc.publish(subject, "x"));
+const hears = (nc: NatsConnection, subject: string): Promise<boolean> =>
+  refused(nc, () => nc.subscribe(subject, { callback: () => undefined }));
+
+test("the anonymous user cannot reach anything of ours", async (t) => {
+  const broker = await startTestBroker(t);
+  const nc = await join(t, broker, {});
+  for (const subject of [
+    "_pilot.host.host-1",
+    "_pilot.service.registry.deploy",
+    "_INBOX.someone.x",
+    "$JS.API.INFO",
+    "$SYS.REQ.SERVER.PING",
+    "pilot.pub.main.x",
+  ]) {
+    t.true(await publishes(nc, subject), `publish ${subject}`);
+  }
+  for (const subject of [
+    ">",
+    "_pilot.>",
+    "pilot.>",
+    "pilot.fn.>",
+    "pilot.fn.main.hello",
+    "$SYS.>",
+    "_INBOX.host.>",
+    "_INBOX.operator.x",
+    "*.>",
+  ]) {
+    t.true(await hears(nc, subject), `subscribe ${subject}`);
+  }
+  t.false(await publishes(nc, SUBJECT.fn("main", "hello")));
+  t.false(await publishes(nc, SUBJECT.inline("main")));
+  t.false(await hears(nc, "_INBOX.mine.>"));
+  t.false(await hears(nc, "pilot.pub.main.>"));
+});
+
+test("nobody who may hear all inboxes hears those of the roles and the operator", async (t) => {
+  const broker = await startTestBroker(t);
+  const nobody = await join(t, broker, {});
+  const operator = await join(t, broker, broker.credentials("operator"));
+  const heard: string[] = [];
+  nobody.subscribe("_INBOX.>", { callback: (_error, message) => heard.push(message.subject) });
+  await nobody.flush();
+  for (const subject of [
+    "_INBOX.host.a",
+    "_INBOX.operator.a",
+    "_INBOX.scheduler.a",
+    "_INBOX.frontend.a",
+    "_INBOX.caller.a",
+  ]) {
+    operator.publish(subject, "secret");
+  }
+  await operator.flush();
+  await nobody.flush();
+  t.deepEqual(heard, ["_INBOX.caller.a"]);
+});
+
+test("a role has its own rights and no other role's", async (t) => {
+  const broker = await startTestBroker(t);
+  const host = await join(t, broker, broker.credentials("host"));
+  const frontend = await join(t, broker, broker.credentials("frontend"));
+  const scheduler = await join(t, broker, broker.credentials("scheduler"));
+  t.false(await hears(host, SUBJECT.host("host-1")));
+  t.false(await publishes(frontend, SUBJECT.host("host-1")));
+  t.false(await hears(scheduler, SUBJECT.keeper("scheduler-1")));
+  t.true(await hears(frontend, SUBJECT.host("host-1")));
+  t.true(await hears(host, SUBJECT.keeper("scheduler-1")));
+  t.true(await publishes(host, "_pilot.agent.host-1.start"));
+  t.true(await publishes(frontend, "_pilot.agent.host-1.start"));
+  t.true(await hears(host, ">"));
+  t.true(await hears(frontend, "_INBOX.host.>"));
+  t.true(await hears(scheduler, "pilot.fn.>"));
+  t.true(await publishes(scheduler, "$SYS.REQ.SERVER.PING"));
+});
+
+test("a wrong password is refused, and is not taken for anonymous", async (t) => {
+  const broker = await startTestBroker(t);
+  await t.throwsAsync(connect({ servers: broker.url, user: "operator", pass: "guess", reconnect: false }), {
+    message: /Authorization/,
+  });
+});
+
+test("a broker that was killed comes back on the same port with what it had stored", async (t) => {
+  const broker = await startTestBroker(t);
+  const nc = await join(t, broker, {
+    ...broker.credentials("operator"),
+    reconnectTimeWait: 20,
+    maxReconnectAttempts: -1,
+  });
+  const kv = await nc.jetstream().views.kv("kept");
+  await kv.put("a", "1");
+  // A request that is under way while the connection is being made anew is lost without a word, so it is repeated.
+  const value = (): Promise<string | undefined> =>
+    until(async () => (await kv.get("a").catch(() => undefined))?.string(), 20_000);
+  await broker.crash();
+  t.is(await value(), "1");
+  await broker.restart();
+  t.is(await value(), "1");
+  t.is(new URL(broker.url).port, String(broker.port));
+});
