@@ -53,6 +53,10 @@ export const LIMITS = {
   // functions
   bundle: limit(64 * MiB, "bytes", "largest bundle of a function, else BundleTooLarge"),
   inlineSource: limit(256 * KiB, "bytes", "largest source inside a request, else PayloadTooLarge"),
+  bundleFiles: limit(20_000, "count", "files and directories that one bundle is made of, else BundleTooLarge"),
+  bundleTime: limit(60_000, "ms", "how long making a bundle may take, else BadCode"),
+  bundleWarnings: limit(20, "count", "warnings of one deploy; further ones are only counted"),
+  sourceMap: limit(32 * MiB, "bytes", "largest source map; a larger one is left out and said so"),
   environment: limit(32 * KiB, "bytes", "environment variables of a function together, else BadRequest"),
   memoryMin: limit(32, "MB", "smallest memory amount"),
   memoryMax: limit(16_384, "MB", "largest memory amount that can be asked for; hosts may have less"),
@@ -72,6 +76,9 @@ export const LIMITS = {
   keepAlive: limit(600_000, "ms", "how long an idle container is kept, unless the function says otherwise"),
   // host
   codeCache: limit(2_048 * MiB, "bytes", "code on a host's disk; the least recently used is removed"),
+  codeSmall: limit(1 * MiB, "bytes", "a bundle up to this size is kept in a host's memory too and sent by frame; a larger one is a file"),
+  codeInMemory: limit(64 * MiB, "bytes", "small bundles and V8 cached data in a host's memory; the least recently used is forgotten"),
+  cachedData: limit(16 * MiB, "bytes", "largest V8 cached data of one bundle; larger is not kept"),
   logRate: limit(1_024 * KiB, "bytes", "log output of one host per second that is kept; the rest is dropped and counted"),
   callRecords: limit(2_000, "count", "call records of one host per second that are kept; traced and failed calls come first"),
   callsKept: limit(256 * MiB, "bytes", "call log in the broker; the oldest go first"),
