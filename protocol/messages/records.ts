@@ -1,8 +1,8 @@
 /** Schemas of the stored records in vocabulary.ts and of the parts that several messages share. */
 import Type from "typebox";
 import { LIMITS } from "../limits.ts";
-import { RUNTIME_NAMES } from "../runtimes.ts";
-import { COLD_CAUSES, RUNGS } from "../vocabulary.ts";
+import { RUNTIME_NAMES, type RuntimeName } from "../runtimes.ts";
+import { COLD_CAUSES, type ColdCause, type Rung, RUNGS } from "../vocabulary.ts";
 
 export const Name = Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,62}$" });
 export const Id = Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$" });
@@ -12,10 +12,10 @@ export const Memory = Type.Integer({ minimum: LIMITS.memoryMin.value, maximum: L
 export const Timeout = Type.Integer({ minimum: 1, maximum: LIMITS.timeoutMax.value });
 export const Version = Type.Integer({ minimum: 1, maximum: 999_999_999 });
 export const Digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
-export const RuntimeSchema = Type.Union(RUNTIME_NAMES.map((name) => Type.Literal(name)));
+export const RuntimeSchema = Type.Unsafe<RuntimeName>(Type.Union(RUNTIME_NAMES.map((name) => Type.Literal(name))));
 export const ClassSchema = Type.Union([Type.Literal("rare"), Type.Literal("busy")]);
-export const RungSchema = Type.Union(RUNGS.map((rung) => Type.Literal(rung)));
-export const ColdCauseSchema = Type.Union(COLD_CAUSES.map((cause) => Type.Literal(cause)));
+export const RungSchema = Type.Unsafe<Rung>(Type.Union(RUNGS.map((rung) => Type.Literal(rung))));
+export const ColdCauseSchema = Type.Unsafe<ColdCause>(Type.Union(COLD_CAUSES.map((cause) => Type.Literal(cause))));
 export const PathSchema = Type.Union([Type.Literal("direct"), Type.Literal("frontend"), Type.Literal("keeper")]);
 
 export const Environment = Type.Record(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }), Type.String({ maxLength: LIMITS.environment.value }), {
