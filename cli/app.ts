@@ -1,0 +1,60 @@
+/** The table of commands: a new one is a file in commands/ and a line here. */
+import { ArgumentScannerError, buildApplication, formatMessageForArgumentScannerError, text_en } from "@stricli/core";
+import { deploy } from "./commands/deploy.ts";
+import { fn } from "./commands/fn.ts";
+import { invoke } from "./commands/invoke.ts";
+import { up } from "./commands/up.ts";
+import { noun } from "./command.ts";
+import type { Cli } from "./context.ts";
+import { explain, exitCodeOf, printable } from "./failure.ts";
+import { VERSION } from "./version.ts";
+
+export const root = noun(
+  "Functions on demand, over NATS",
+  ["pilot up", "pilot deploy hello.ts", `pilot invoke hello --data '{"name":"you"}'`, "pilot fn ls"],
+  { up, deploy, invoke, fn },
+);
+
+/** `debug` shows our own stacks. */
+export function application(debug: boolean) {
+  const said = (thrown: unknown): string => explain(thrown, debug);
+  return buildApplication<Cli>(root, {
+    name: "pilot",
+    versionInfo: { currentVersion: VERSION },
+    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: "convert-camel-to-kebab", disableAnsiColor: true, useAliasInUsageLine: false, onlyRequiredInUsageLine: true },
+    determineExitCode: exitCodeOf,
+    localization: {
+      text: {
+        ...text_en,
+        noCommandRegisteredForInput: ({ input, corrections }) => wrong(unknownCommand(input, corrections)),
+        exceptionWhileParsingArguments: (thrown) => wrong(parseFailure(thrown)),
+        exceptionWhileLoadingCommandFunction: said,
+        exceptionWhileLoadingCommandContext: said,
+        exceptionWhileRunningCommand: said,
+        commandErrorResult: said,
+      },
+    },
+  });
+}
+
+
+function wrong(what: string): string {
+  return `pilot: ${printable(what)}\n  next:  the command with --help shows what it takes`;
+}
+
+function unknownCommand(input: string, corrections: readonly string[]): string {
+  const [nearest] = corrections;
+  return `there is no command ${input}${nearest === undefined ? "" : `, did you mean ${nearest}?`}`;
+}
+
+function parseFailure(thrown: unknown): string {
+  if (!(thrown instanceof ArgumentScannerError)) return thrown instanceof Error ? thrown.message : String(thrown);
+  return formatMessageForArgumentScannerError(thrown, {
+    // Flags are known by their camel case here; arguments by their placeholder in capitals.
+    ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) => {
+      const where = /[a-z]/.test(name) ? `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` : name;
+      return `${where}: ${exception instanceof Error ? exception.message : String(exception)}`;
+    },
+  });
+}

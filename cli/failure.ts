@@ -1,0 +1,68 @@
+/**
+ * What a failed command says and which code it exits with: 1 the function or the caller's request failed,
+ * 2 the command line is wrong, 3 the platform failed. Three lines: what happened, whose fault, what to do next.
+ */
+import { ERRORS, Fault } from "../protocol/errors.ts";
+
+/** The command line is wrong in a way that its grammar cannot tell; exit code 2. */
+export class Usage extends Error {
+  override readonly name = "Usage";
+}
+
+/** The user pressed Ctrl-C, or nobody reads the answer any more. Nothing is said about it. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
+
+/** `interrupted` is what shells expect of a command ended by Ctrl-C. */
+export const EXIT = { success: 0, failed: 1, usage: 2, platform: 3, interrupted: 130 } as const;
+
+/** The exit code that belongs to anything a command throws. */
+export function exitCodeOf(thrown: unknown): number {
+  if (thrown instanceof Usage) return EXIT.usage;
+  if (thrown instanceof Interrupted) return EXIT.interrupted;
+  if (thrown instanceof Fault && thrown.fault !== "platform") return EXIT.failed;
+  return EXIT.platform;
+}
+
+const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
+const AGAIN = {
+  no: "the same again fails again",
+  elsewhere: "trying again may help",
+  later: "trying again later may help",
+} as const;
+
+/** The text for stderr, without a final newline. `debug` adds our own stack. */
+export function explain(thrown: unknown, debug: boolean): string {
+  if (thrown instanceof Usage || thrown instanceof Interrupted) return `pilot: ${thrown.message}`;
+  const fault = Fault.from(thrown);
+  const text = [
+    `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,
+    `  fault: ${CULPRIT[fault.fault]}; ${AGAIN[fault.retry]}`,
+    `  next:  ${ERRORS[fault.name].cure}`,
+  ];
+  if (debug) text.push(stackOf(fault));
+  return text.join("\n");
+}
+
+/** The same as data, for `--json`. */
+export function failureData(thrown: unknown): Record<string, unknown> {
+  const fault = Fault.from(thrown);
+  return {
+    name: fault.name,
+    message: fault.message,
+    fault: fault.fault,
+    retry: fault.retry,
+    next: ERRORS[fault.name].cure,
+  };
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}
+
+/** What others wrote, without the control characters that could rewrite the terminal; newlines and tabs stay. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}

@@ -1,0 +1,69 @@
+/** How answers look: a table for people, JSON for programs. Values from outside are made printable first. */
+import type { Cli } from "./context.ts";
+import { line } from "./context.ts";
+import { printable } from "./failure.ts";
+
+export type Cell = string | number | boolean | undefined | null;
+
+/** `--json` prints the value as it is; otherwise `show` prints it for people. */
+export async function answer(cli: Cli, json: boolean, value: unknown, show: () => Promise<void> | void): Promise<void> {
+  if (json) line(cli, JSON.stringify(value, undefined, cli.stdout.isTTY ? 2 : undefined));
+  else await show();
+}
+
+/** A table with a head row and no frames; `nothing` is said when there are no rows. */
+export async function table(cli: Cli, head: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): Promise<void> {
+  if (rows.length === 0) {
+    line(cli, nothing);
+    return;
+  }
+  for (const text of (await tableText(head, rows)).split("\n")) line(cli, text.trimEnd());
+}
+
+/** The table as text, for stdout and stderr alike. */
+export async function tableText(head: readonly string[], rows: readonly (readonly Cell[])[]): Promise<string> {
+  const { default: Table } = await import("cli-table3");
+  const chars = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " };
+  const grid = new Table({ head: [...head], chars, style: { head: [], border: [], "padding-left": 0, "padding-right": 0 } });
+  for (const row of rows) grid.push(row.map((cell) => shown(cell)));
+  return grid.toString();
+}
+
+/** Names and values under one another. */
+export async function fields(cli: Cli, rows: readonly (readonly [string, Cell])[]): Promise<void> {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  for (const [name, value] of rows) line(cli, `${name.padEnd(width)}  ${shown(value)}`);
+}
+
+function shown(cell: Cell): string {
+  if (cell === undefined || cell === null || cell === "") return "-";
+  return printable(String(cell)).replaceAll("\n", " ");
+}
+
+/** 1234567 → "1.2 MB"; for reading, not for reckoning. */
+export function bytes(count: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = 0;
+  while (value >= 1_000 && unit < units.length - 1) {
+    value /= 1_000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Milliseconds as short as they can be said: 0.42 ms, 12 ms, 3.5 s, 2 m. */
+export function milliseconds(value: number): string {
+  if (value < 10) return `${value.toFixed(2)} ms`;
+  if (value < 1_000) return `${value.toFixed(0)} ms`;
+  if (value < 120_000) return `${(value / 1_000).toFixed(1)} s`;
+  return `${(value / 60_000).toFixed(0)} m`;
+}
+
+/** 2026-01-31 17:05:09, in the user's zone. */
+export function time(epoch: number): string {
+  const at = new Date(epoch);
+  if (Number.isNaN(at.getTime())) return "-";
+  const two = (part: number): string => String(part).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}

@@ -1,0 +1,56 @@
+/** The connection of a command: opened when the command needs it, closed whatever happens. */
+import type { Request } from "../protocol/contract.ts";
+import type { ConnectionSettings } from "../nodes/io/context.ts";
+import type { Connected, Connection } from "../nodes/io/nats.ts";
+import { type Cli, note } from "./context.ts";
+import { defined } from "./defined.ts";
+import { Interrupted } from "./failure.ts";
+import type { ConnectionValues } from "./flags.ts";
+
+/**
+ * Connects with the operator's rights where the context has them, runs `use`, and closes the connection.
+ * Ctrl-C ends the command at once; with `follows`, `use` watches `cli.signal` itself.
+ */
+export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (platform: Connected) => Promise<T>, follows = false): Promise<T> {
+  const [{ resolveConnection }, { connect }] = await Promise.all([import("../nodes/io/context.ts"), import("../nodes/io/nats.ts")]);
+  const settings = await resolveConnection(flags, cli.env);
+  const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
+  const platform = await connect(plain(settings), { name: "pilot", role: "operator", node });
+  try {
+    return await Promise.race([use(platform), ...(follows ? [] : [interrupted(cli)])]);
+  } finally {
+    await platform.close();
+  }
+}
+
+/** What the user's settings are to the bus. */
+function plain({ servers, nkeySeed, tls, ...rest }: ConnectionSettings): Connection {
+  return {
+    ...rest,
+    servers: [...servers],
+    ...(nkeySeed !== undefined && { nkey: nkeySeed }),
+    ...(tls && { tls: defined({ caFile: tls.ca, certFile: tls.cert, keyFile: tls.key }) }),
+  };
+}
+
+function interrupted(cli: Cli): Promise<never> {
+  return new Promise((_, reject) => {
+    const stop = (): void => reject(new Interrupted("interrupted"));
+    if (cli.signal.aborted) stop();
+    else cli.signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** One control request on a connection of its own. `pick` chooses the contract, so that contracts load only when needed. */
+export async function ask<Q, R>(cli: Cli, flags: ConnectionValues, pick: (contracts: Contracts) => Request<[], Q, R>, body: Q): Promise<R> {
+  const contract = pick(await import("./contracts.ts"));
+  return connected(cli, flags, (platform) => platform.bus.ask(contract, [], body));
+}
+
+type Contracts = typeof import("./contracts.ts");
+
+/** Says which nodes did not confirm a change in time. */
+export function noteUnconfirmed(cli: Cli, unconfirmed: readonly string[]): void {
+  if (unconfirmed.length === 0) return;
+  note(cli, `pilot: not confirmed in time by ${unconfirmed.join(", ")}: they may answer as before for some seconds`);
+}
