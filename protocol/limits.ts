@@ -93,6 +93,7 @@ export const LIMITS = {
   brokerStart: limit(20_000, "ms", "how long the broker may take until it accepts a client, else it is killed"),
   brokerStop: limit(5_000, "ms", "how long the broker may take to stop, else it is killed"),
   nodeStart: limit(30_000, "ms", "how long a node may take until it is ready, else it is killed"),
+  drainLeast: limit(1_000, "ms", "what each process may take to stop even when the others have used up `drain`, else it is killed"),
   nodeBeat: limit(250, "ms", "how often a node tells its supervisor that its event loop runs"),
   nodeLog: limit(8 * MiB, "bytes", "log file of one node; one older file is kept"),
   restarts: limit(5, "count", "restarts of one node within restartWindow; one more and the whole form stops with its last log lines"),

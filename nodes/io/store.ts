@@ -1,5 +1,5 @@
 /**
- * The directory of one local form: `broker/ contexts/ logs/ secrets.json lock`.
+ * The directory of one local form: `broker/ contexts/ logs/ run/ secrets.json lock`.
  *
  * T1  One `up` per store: the lock names a live process, a lock of a dead one is taken over.
  * T2  Credentials are made once and kept; only their owner may read them (0600 in 0700).
@@ -46,7 +46,7 @@ export async function openStore(path: string): Promise<Store> {
   const directory = resolve(path);
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    for (const part of ["broker", "contexts", "logs"]) {
+    for (const part of ["broker", "contexts", "logs", "run"]) {
       await mkdir(join(directory, part), { recursive: true, mode: 0o700 });
       await chmod(join(directory, part), 0o700);
     }

@@ -3,6 +3,7 @@
  *
  * S1  `startBroker` resolves when the server accepts a client with a credential of ours, and rejects with its last words when it ends first.
  * S2  Where setpriv exists (Linux) the kernel kills the server when this process dies, however it dies.
+ *     It stands in a session of its own, so that Ctrl-C in a terminal does not reach it before its clients are gone.
  * S3  `stop` leaves no process and removes the pid and ports files; the stored data stays.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -35,6 +36,8 @@ export interface RunningBroker {
   readonly version: string;
   /** Orderly stop, then SIGKILL after the limit. Legal twice, and after the end. */
   stop(): Promise<void>;
+  /** SIGKILL. What it stored so far is in the kernel's hands and stays. */
+  kill(): void;
   /** Resolves when the process is gone, with one sentence on how. */
   readonly exited: Promise<string>;
 }
@@ -63,7 +66,7 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
 
   const lifeline = await lifelineOf();
   const [program = order.path, ...words] = [...lifeline, order.path, "-c", configFile];
-  const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"], env: {}, cwd: order.directory });
+  const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"], env: {}, cwd: order.directory, detached: true });
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     lastWords = (lastWords + text).slice(-4_096);
@@ -90,6 +93,7 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
     pid: child.pid ?? 0,
     version: ready.greeting.version,
     exited,
+    kill: () => void child.kill("SIGKILL"),
     async stop() {
       child.kill("SIGTERM");
       const killer = setTimeout(() => child.kill("SIGKILL"), LIMITS.brokerStop.value);

@@ -1,0 +1,102 @@
+/**
+ * A node as a child process: its IPC messages, its output, its end.
+ * It stands in a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone.
+ */
+import { spawn } from "node:child_process";
+import { LIMITS } from "../../protocol/limits.ts";
+import { openLogFile } from "./log-file.ts";
+
+/** What a node tells its supervisor over IPC. */
+export type NodeMessage =
+  | { readonly type: "ready" }
+  /** Every LIMITS.nodeBeat, from the event loop. */
+  | { readonly type: "beat" }
+  /** It cannot go on, and a restart would not help. */
+  | { readonly type: "fatal"; readonly message: string };
+
+export interface RoleOrder {
+  /** The compiled entry file. */
+  readonly entry: string;
+  /** Added to the few variables that every child needs. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly logFile: string;
+  readonly message: (message: NodeMessage) => void;
+  /** Each whole line of its stdout and stderr, cut at LIMITS.logLine. */
+  readonly line: (line: string) => void;
+}
+
+export interface RoleProcess {
+  readonly pid: number;
+  /** Asks it to finish its work and exit. */
+  drain(): void;
+  kill(): void;
+  /** Resolves when the process is gone and its output is read, with one sentence on how it ended. */
+  readonly exited: Promise<string>;
+}
+
+/** Variables that are handed on; everything else stays out, secrets of the user's shell first of all. */
+const HANDED_ON = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "NODE_V8_COVERAGE"];
+
+/** Starts the process. Never throws: what cannot be started has `exited` resolve at once. */
+export function startRole(order: RoleOrder): RoleProcess {
+  const environment = { ...order.environment };
+  for (const name of HANDED_ON) {
+    const value = process.env[name];
+    if (value !== undefined) environment[name] ??= value;
+  }
+  const log = openLogFile(order.logFile, LIMITS.nodeLog.value);
+  const child = spawn(process.execPath, ["--enable-source-maps", order.entry], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: environment,
+    detached: true,
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    const split = lineSplitter(order.line);
+    stream?.on("data", (bytes: Buffer) => {
+      log.write(bytes);
+      split(bytes.toString("utf8"));
+    });
+    stream?.on("end", () => split("\n"));
+  }
+  child.on("message", (message: unknown) => {
+    if (isNodeMessage(message)) order.message(message);
+  });
+  const exited = new Promise<string>((resolve) => {
+    child.once("error", (error) => {
+      if (child.pid === undefined) resolve(`it cannot be started: ${error.message}`);
+    });
+    // A grandchild may hold the pipes open after the process itself is gone: `exit` and not `close` is its end.
+    child.once("exit", (code, signal) => {
+      setImmediate(() => resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
+    });
+  });
+  void exited.then(() => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    log.close();
+  });
+  return {
+    pid: child.pid ?? 0,
+    drain() {
+      // It may be gone already; its end is told by `exited`.
+      if (child.connected) child.send({ type: "drain" }, () => undefined);
+    },
+    kill: () => void child.kill("SIGKILL"),
+    exited,
+  };
+}
+
+function isNodeMessage(message: unknown): message is NodeMessage {
+  if (typeof message !== "object" || message === null || !("type" in message)) return false;
+  if (message.type === "fatal") return "message" in message && typeof message.message === "string";
+  return message.type === "ready" || message.type === "beat";
+}
+
+function lineSplitter(line: (line: string) => void): (text: string) => void {
+  let rest = "";
+  return (text) => {
+    const lines = (rest + text).split("\n");
+    rest = (lines.pop() ?? "").slice(0, LIMITS.logLine.value);
+    for (const one of lines) if (one !== "") line(one.slice(0, LIMITS.logLine.value));
+  };
+}

@@ -1,0 +1,24 @@
+/** What the supervisor keeps alive: the broker and the nodes, seen the same way. */
+import { Fault } from "../../protocol/errors.ts";
+
+export interface Part {
+  /** Node id, or `broker`. */
+  readonly name: string;
+  /**
+   * Starts it and resolves when it is ready. Rejects with a Fault when it ended before; with Hopeless when another attempt
+   * would end the same way. `signal`: give up and leave no process.
+   */
+  start(signal: AbortSignal): Promise<RunningPart>;
+}
+
+export interface RunningPart {
+  readonly pid: number;
+  /** Resolves when the process is gone, with one sentence on how it ended and what it said last. */
+  readonly exited: Promise<string>;
+  /** Orderly stop; asks only, `exited` tells when it is done. */
+  drain(): void;
+  kill(): void;
+}
+
+/** A start that need not be tried again. */
+export class Hopeless extends Fault {}

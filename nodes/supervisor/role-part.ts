@@ -1,0 +1,82 @@
+/**
+ * A node (frontend, scheduler, host) as a part: ready when it says so, killed when its event loop falls silent.
+ * Silence is counted only while this process itself was awake.
+ */
+import type { Clock } from "../../actors/kit/ports.ts";
+import { beginSilence, heard, tick } from "../../actors/kit/silence.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type RoleProcess, startRole } from "../io/role-process.ts";
+import { Hopeless, type Part } from "./part.ts";
+import { plainLine } from "./speak.ts";
+
+export interface RolePart {
+  readonly node: string;
+  readonly entry: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly logFile: string;
+  readonly clock: Pick<Clock, "now" | "every" | "after">;
+  /** Shows a sentence to the person at the terminal. */
+  readonly show: (sentence: string) => void;
+}
+
+/** Last lines kept for the sentence on how a node ended. */
+const TAIL = 5;
+
+/** The part; nothing is started yet. */
+export function rolePart(order: RolePart): Part {
+  return { name: order.node, start: (signal) => startNode(order, signal) };
+}
+
+async function startNode(order: RolePart, signal: AbortSignal) {
+  const { clock } = order;
+  const tail: string[] = [];
+  let fatal: string | undefined;
+  let silenced = false;
+  let silence = beginSilence(clock.now());
+  let ready = (): void => undefined;
+  const isReady = new Promise<"ready">((resolve) => (ready = () => resolve("ready")));
+  const child: RoleProcess = startRole({
+    entry: order.entry,
+    environment: order.environment,
+    logFile: order.logFile,
+    message(message) {
+      silence = heard(silence);
+      if (message.type === "ready") ready();
+      if (message.type === "fatal") fatal = message.message;
+    },
+    line(line) {
+      const sentence = plainLine(order.node, line);
+      if (sentence === undefined) return;
+      order.show(sentence);
+      tail.push(sentence);
+      if (tail.length > TAIL) tail.shift();
+    },
+  });
+  const exited = child.exited.then((how) => {
+    const why = fatal ?? (silenced ? `its event loop was silent for ${LIMITS.watchdogSilence.value / 1000} s` : how);
+    const said = fatal === undefined && tail.length > 0 ? `; its last lines: ${tail.join(" | ")}` : "";
+    return `${why}${said}`;
+  });
+
+  const late = clock.after(LIMITS.nodeStart.value, () => child.kill());
+  const giveUp = (): void => child.kill();
+  signal.addEventListener("abort", giveUp, { once: true });
+  if (signal.aborted) giveUp();
+  const first = await Promise.race([isReady, exited]);
+  late.cancel();
+  signal.removeEventListener("abort", giveUp);
+  if (first !== "ready") {
+    throw fatal === undefined ? new Fault("Unavailable", first) : new Hopeless("Unavailable", `${order.node}: ${first}`);
+  }
+
+  silence = beginSilence(clock.now());
+  const watch = clock.every(LIMITS.nodeBeat.value, () => {
+    silence = tick(silence, clock.now(), LIMITS.nodeBeat.value);
+    if (silence.silentMs < LIMITS.watchdogSilence.value || silenced) return;
+    silenced = true;
+    child.kill();
+  });
+  void exited.then(() => watch.cancel());
+  return { pid: child.pid, exited, drain: () => child.drain(), kill: () => child.kill() };
+}

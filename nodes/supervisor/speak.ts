@@ -1,0 +1,34 @@
+/** Turns a line of a node's log into plain words for a terminal; pure. */
+
+const NAMES = new Map([
+  [40, "warning"],
+  [50, "error"],
+  [60, "fatal"],
+]);
+
+/** The sentence to show, or undefined for a line below a warning. A line that is not ours (a crash, a stack) is shown as it is. */
+export function plainLine(node: string, line: string): string | undefined {
+  const entry = parse(line);
+  if (entry === undefined) return `${node}: ${printable(line)}`;
+  const level = entry["level"];
+  const name = typeof level === "number" ? NAMES.get(level) : undefined;
+  if (name === undefined) return undefined;
+  const cause = entry["err"];
+  const detail = typeof cause === "object" && cause !== null && "message" in cause ? `: ${String(cause.message)}` : "";
+  return `${node}: ${name}: ${printable(String(entry["msg"] ?? "") + detail)}`;
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Log text may quote hostile input: no control characters reach the terminal. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "?");
+}

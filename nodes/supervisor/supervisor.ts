@@ -1,0 +1,150 @@
+/**
+ * Keeps the parts of one local form alive.
+ *
+ * V1  Parts start in the order given, each when the one before is ready; they stop in reverse.
+ * V2  A part that ends is started again after a growing wait; one that ends too often stops everything, with the reason.
+ * V3  After `stop` or a failure no process of any part is left: what has not ended when the budget is spent is killed.
+ */
+import { afterEnd, type RestartHistory, type RestartPolicy } from "../../actors/kit/restart.ts";
+import type { Clock } from "../../actors/kit/ports.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { Hopeless, type Part, type RunningPart } from "./part.ts";
+
+export interface SupervisorOptions {
+  readonly policy: RestartPolicy;
+  readonly clock: Pick<Clock, "now" | "after">;
+  /** For all parts together, in ms; what has not ended when it is spent is killed, but each has `drainLeastMs`. */
+  readonly drainMs: number;
+  readonly drainLeastMs: number;
+  /** One plain sentence about something that happened. */
+  readonly say: (sentence: string) => void;
+}
+
+export interface Supervision {
+  /** Resolves when all parts were ready once; rejects with the Fault that made everything stop. */
+  readonly ready: Promise<void>;
+  /** Resolves after `stop`; rejects after a failure. Either way all processes are gone by then. */
+  readonly done: Promise<void>;
+  /** Orderly stop. Legal at any time, twice too. */
+  stop(): Promise<void>;
+  /** Kills everything at once, also in the middle of `stop`. */
+  kill(): void;
+  /** Process id of a part that runs now. */
+  pidOf(name: string): number | undefined;
+}
+
+interface Kept {
+  readonly part: Part;
+  running: RunningPart | undefined;
+  history: RestartHistory;
+  wasReady: boolean;
+  /** What it is to do; a part that is only getting ready hears of it as soon as it is. */
+  wish: "run" | "drain" | "kill";
+}
+
+function obey(one: Kept): void {
+  if (one.wish === "drain") one.running?.drain();
+  if (one.wish === "kill") one.running?.kill();
+}
+
+/** Starts the parts. Returns at once. */
+export function supervise(parts: readonly Part[], options: SupervisorOptions): Supervision {
+  const { clock, say } = options;
+  const stopping = new AbortController();
+  let failure: Fault | undefined;
+  const kept: Kept[] = parts.map((part) => ({ part, running: undefined, history: [], wasReady: false, wish: "run" }));
+
+  const fail = (fault: Fault): void => {
+    failure ??= fault;
+    stopping.abort();
+  };
+  const pause = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = clock.after(ms, resolve);
+      stopping.signal.addEventListener("abort", () => (timer.cancel(), resolve()), { once: true });
+    });
+
+  const wish = (one: Kept, what: Kept["wish"]): void => {
+    one.wish = what;
+    obey(one);
+  };
+
+  /** One life of a part, from start to end; the sentence on how it ended. */
+  async function live(one: Kept, nowReady: () => void): Promise<string> {
+    try {
+      one.running = await one.part.start(stopping.signal);
+    } catch (error) {
+      if (error instanceof Hopeless && !one.wasReady) fail(error);
+      return Fault.from(error).message;
+    }
+    one.wasReady = true;
+    obey(one);
+    nowReady();
+    const how = await one.running.exited;
+    one.running = undefined;
+    return how;
+  }
+
+  async function keep(one: Kept, nowReady: () => void): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const how = await live(one, nowReady);
+      if (stopping.signal.aborted) return;
+      const verdict = afterEnd(options.policy, one.history, clock.now());
+      if (verdict.kind === "give-up") {
+        return fail(new Fault("Unavailable", `${one.part.name} ended ${verdict.count} times in ${options.policy.windowMs / 1000} s; the last time ${how}`));
+      }
+      one.history = verdict.history;
+      say(`${one.part.name} ended (${how}); it is started again`);
+      await pause(verdict.delayMs);
+    }
+  }
+
+  const keeping: Promise<void>[] = [];
+  const whenStopping = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
+  const started = (async () => {
+    for (const one of kept) {
+      await Promise.race([
+        whenStopping,
+        new Promise<void>((nowReady) => {
+          keeping.push(keep(one, nowReady));
+        }),
+      ]);
+      if (stopping.signal.aborted) return;
+    }
+  })();
+
+  const done = (async () => {
+    await whenStopping;
+    await started;
+    let left = options.drainMs;
+    for (const [index, one] of [...kept.entries()].reverse()) {
+      const began = clock.now();
+      const killer = clock.after(Math.max(left, options.drainLeastMs), () => wish(one, "kill"));
+      if (one.wish === "run") wish(one, "drain");
+      await keeping[index];
+      killer.cancel();
+      left -= clock.now() - began;
+    }
+    if (failure !== undefined) throw failure;
+  })();
+  done.catch(() => undefined);
+
+  return {
+    ready: started.then(async () => {
+      if (stopping.signal.aborted) {
+        await done;
+        throw new Fault("Cancelled", "it was stopped before it was ready");
+      }
+    }),
+    done,
+    async stop() {
+      stopping.abort();
+      await done.catch(() => undefined);
+    },
+    kill() {
+      stopping.abort();
+      for (const one of kept) wish(one, "kill");
+    },
+    pidOf: (name) => kept.find((one) => one.part.name === name)?.running?.pid,
+  };
+}
