@@ -1,0 +1,238 @@
+/**
+ * The frontend: answers public call subjects that no host answers directly. It judges what the caller sent,
+ * decides version and amounts, and hands the call to a host with an idle container or to the function's keeper.
+ *
+ * F1  Only a reply subject under `_INBOX.` or `_R_.` of bounded length is ever answered (law 9).
+ * F2  Nothing touches capacity before the name, the headers and the account have passed.
+ */
+import { type Actor, createActor } from "xstate";
+import type { Bus, Message, Subscription } from "../kit/bus.ts";
+import { resolveAlias } from "../kit/alias.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import { Members } from "../kit/members.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
+import { callIds } from "../../protocol/call-id.ts";
+import { splitHead } from "../../protocol/codec.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { callReport, handedCall } from "../../protocol/messages/call.ts";
+import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { syncNode } from "../../protocol/messages/sync.ts";
+import { slotKey } from "../../protocol/names.ts";
+import type { RuntimeName } from "../../protocol/runtimes.ts";
+import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJECT } from "../../protocol/subjects.ts";
+import type { FunctionRecord } from "../../protocol/vocabulary.ts";
+import { FrontendCalls } from "./calls.ts";
+import { type CallOptions, readCallHeaders } from "./headers.ts";
+import { HotIndex } from "./hot.ts";
+import { readInline } from "./inline.ts";
+import { frontendMachine } from "./machine.ts";
+import { resolveCall, resolveInline } from "./resolve.ts";
+
+export interface FrontendPorts {
+  /** Connection for calls, and the one for control. */
+  readonly bus: Bus;
+  readonly control: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly registry: Registry;
+  /** Bundles source and stores it for a while; gives its digest. Rejects with Fault BadCode. */
+  readonly inlineCode: (source: string, runtime: RuntimeName, handler: string) => Promise<string>;
+}
+
+export interface Frontend {
+  /** Leaves the desk, waits for the calls it holds (bounded), and ends. */
+  drain(): Promise<void>;
+  /** Named counters of what was dropped, refused or retried. */
+  counters(): Readonly<Record<string, number>>;
+  readonly lifecycle: Actor<typeof frontendMachine>;
+}
+
+interface Request {
+  readonly account: string;
+  readonly name: string;
+  readonly qualifier: string | undefined;
+  readonly options: CallOptions;
+  readonly body: Uint8Array;
+  readonly reply: string;
+  readonly receivedAt: number;
+  readonly waitedMs: number;
+  readonly chain: string[] | undefined;
+}
+
+const SWEEP_MS = 250;
+
+export function startFrontend(ports: FrontendPorts, node: string): Frontend {
+  const { bus, control, clock, random, log, registry } = ports;
+  const epoch = random.id(8);
+  const newCallId = callIds(epoch);
+  const counters: Record<string, number> = {};
+  const count = (name: string) => {
+    counters[name] = (counters[name] ?? 0) + 1;
+  };
+  const lifecycle = createActor(frontendMachine);
+  lifecycle.subscribe({ error: (error) => log.error("the lifecycle failed", { error: String(error) }) });
+  lifecycle.start();
+
+  const hot = new HotIndex();
+  const hosts = new Members(control, clock, (member) => {
+    log.warn("host lost", { host: member.id, epoch: member.epoch });
+    hot.lost(member.id);
+    calls.hostLost(member);
+  });
+  const schedulers = new Members(control, clock, (member) => {
+    log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
+    calls.keeperLost(member);
+  });
+  const calls = new FrontendCalls({ bus, clock, node, hosts, schedulers, count });
+
+  const fail = (reply: string, thrown: unknown) => {
+    const fault = Fault.from(thrown);
+    count(`failed.${fault.name}`);
+    if (fault.name === "Internal") log.error("a call failed inside", { error: fault.stack, cause: String(fault.cause ?? "") });
+    bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
+  };
+
+  const place = (record: FunctionRecord, request: Request) => {
+    const version = resolveAlias(record, request.qualifier, random);
+    const account = registry.account(request.account);
+    const resolved = resolveCall(record, account, version, request.options, request.waitedMs);
+    const key = slotKey(resolved.account, resolved.function, version, resolved.memoryMb);
+    // A demand on the runtime is the keeper's to judge.
+    const host = resolved.runtimeWanted === undefined ? hot.borrow(key) : undefined;
+    calls.place(
+      { ...resolved, call: newCallId(request.receivedAt), receivedAt: request.receivedAt, attempt: 1, ...(request.chain && { chain: request.chain }) },
+      request.body,
+      request.reply,
+      host,
+    );
+  };
+
+  const admit = (request: Request) => {
+    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", `the body has ${request.body.length} bytes, at most ${BODY_LIMIT} are allowed`);
+    const record = registry.function(request.account, request.name);
+    if (record !== undefined) {
+      place(record, request);
+      return;
+    }
+    registry.readThrough(request.account, request.name).then(
+      (found) => {
+        try {
+          if (found === undefined) throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
+          place(found, request);
+        } catch (thrown) {
+          fail(request.reply, thrown);
+        }
+      },
+      (thrown: unknown) => fail(request.reply, thrown),
+    );
+  };
+
+  /** The caller's reply subject, or undefined when there is none that may be answered. */
+  const answerable = (message: Message): string | undefined => {
+    if (isAnswerable(message.reply, LIMITS.replySubject.value)) return message.reply;
+    count(message.reply === "" ? "dropped.noReply" : "dropped.badReply");
+    return undefined;
+  };
+
+  const onCall = (message: Message) => {
+    const receivedAt = clock.epoch();
+    const reply = answerable(message);
+    if (reply === undefined) return;
+    try {
+      const target = parseCallSubject(message.subject);
+      if (!target.ok) throw new Fault("BadName", target.reason);
+      const options = readCallHeaders(message.hasHeaders ? message.headerNames() : [], (name) => message.header(name));
+      admit({ ...target, options, body: message.body, reply, receivedAt, waitedMs: 0, chain: undefined });
+    } catch (thrown) {
+      fail(reply, thrown);
+    }
+  };
+
+  /** A call that a host handed on: the host is trusted, what it passes on of the caller is not. */
+  const onHanded = (message: Message) => {
+    const back = parseBackSubject(message.reply);
+    if (back === undefined) return count("dropped.badReply");
+    try {
+      const { head, body } = splitHead(message.body);
+      const handed = handedCall.parse(head);
+      const options = readCallHeaders(Object.keys(handed.headers), (name) => handed.headers[name]);
+      admit({ account: handed.account, name: handed.function, qualifier: handed.qualifier, options, body, reply: back.reply, receivedAt: handed.receivedAt, waitedMs: handed.waitedMs, chain: handed.chain });
+    } catch (thrown) {
+      fail(back.reply, thrown);
+    }
+  };
+
+  const onInline = (message: Message) => {
+    const receivedAt = clock.epoch();
+    const reply = answerable(message);
+    if (reply === undefined) return;
+    void runInline(message, reply, receivedAt).catch((thrown: unknown) => fail(reply, thrown));
+  };
+
+  const runInline = async (message: Message, reply: string, receivedAt: number) => {
+    const { account, request } = readInline(message.subject, message.body);
+    const headers = readCallHeaders(message.hasHeaders ? message.headerNames() : [], (name) => message.header(name));
+    const options: CallOptions = {
+      ...headers,
+      ...(request.memoryMb !== undefined && { memoryMb: request.memoryMb }),
+      ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
+    };
+    const resolved = resolveInline(account, registry.account(account), options);
+    const runtime = request.runtime ?? "node";
+    const handler = request.handler ?? "handler";
+    const digest = await ports.inlineCode(request.code, runtime, handler);
+    const event = new TextEncoder().encode(JSON.stringify(request.event ?? null));
+    calls.place(
+      { ...resolved, function: "inline", version: 0, inline: { digest, runtime, handler }, call: newCallId(receivedAt), receivedAt, attempt: 1 },
+      event,
+      reply,
+      undefined,
+    );
+  };
+
+  const desk: Subscription[] = [
+    bus.listen(SUBJECT.backAll(node), {}, (message) => calls.cameBack(message)),
+    control.hear(hostAnnouncement, ["*"], (announcement) => {
+      hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
+      hot.announced(announcement);
+    }),
+    control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(callReport, [node], (report) => {
+      calls.taken(report.taken, report.from, report.epoch);
+      calls.done(report.done);
+    }),
+    control.serve(syncNode, [node], (change) => {
+      registry.sync(change);
+      return {};
+    }),
+  ];
+  const announce = () => control.tell(nodeAnnouncement, ["frontend", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("serving") });
+  const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, () => calls.sweep())];
+  const intake = [
+    bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),
+    bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),
+    bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
+  ];
+  lifecycle.send({ type: "loaded" });
+  announce();
+
+  return {
+    lifecycle,
+    counters: () => ({ ...counters, held: calls.size }),
+    async drain() {
+      lifecycle.send({ type: "drain" });
+      announce();
+      await Promise.all(intake.map((subscription) => subscription.stop()));
+      const until = clock.now() + LIMITS.drain.value;
+      while (calls.size > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+      lifecycle.send({ type: "calls.ended" });
+      for (const timer of timers) timer.cancel();
+      hosts.stop();
+      schedulers.stop();
+      await Promise.all(desk.map((subscription) => subscription.stop()));
+    },
+  };
+}

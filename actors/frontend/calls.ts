@@ -1,0 +1,219 @@
+/**
+ * The calls that this frontend answers for.
+ *
+ * C1  A body is held until a host has taken the call; then only the record, until it is done.
+ * C2  A second placement happens after a 503, a refusal, or the death of whoever held the call; never after silence.
+ * C3  A call that a host had taken when it died ends as InstanceLost, or runs again if declared idempotent.
+ */
+import type { Bus, Message } from "../kit/bus.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import type { Member, Members } from "../kit/members.ts";
+import type { Clock } from "../kit/ports.ts";
+import { rendezvous } from "../kit/rendezvous.ts";
+import { decode, joinHead } from "../../protocol/codec.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type CallHead, refusal } from "../../protocol/messages/call.ts";
+import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+
+interface HeldCall {
+  head: CallHead;
+  /** Undefined once a host has taken it. */
+  body: Uint8Array | undefined;
+  readonly reply: string;
+  /** Monotonic time until which it may wait for a place. */
+  readonly waitUntil: number;
+  hop: number;
+  /** Who has it now: a host (hot), a keeper, or nobody while it waits for one to appear. */
+  with: { readonly kind: "host" | "keeper"; readonly id: string } | undefined;
+  /** Since when its holder looked absent. */
+  absentSince: number | undefined;
+  taken: { readonly host: string; readonly epoch: string } | undefined;
+}
+
+export interface FrontendCallsPorts {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly node: string;
+  readonly hosts: Members;
+  readonly schedulers: Members;
+  count(counter: string): void;
+}
+
+const RETRY_MS = 50;
+/** A report that was on its way when a keeper died has arrived after this long. */
+const SETTLE_MS = 100;
+
+export class FrontendCalls {
+  readonly #ports: FrontendCallsPorts;
+  readonly #calls = new Map<number, HeldCall>();
+  #next = 1;
+  #bytes = 0;
+
+  constructor(ports: FrontendCallsPorts) {
+    this.#ports = ports;
+  }
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /** Takes responsibility for a call and places it: at a host with an idle container, else at the function's keeper. */
+  place(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, hotHost: string | undefined): void {
+    if (this.#bytes + body.length > LIMITS.heldBytes.value) {
+      this.#ports.count("heldBytes");
+      this.#answer(reply, new Fault("Throttled", "the frontend holds as many bodies as it may", { retryAfterMs: 100 }));
+      return;
+    }
+    const number = this.#next++;
+    this.#bytes += body.length;
+    const call: HeldCall = {
+      head: { ...head, owner: this.#ports.node, number },
+      body,
+      reply,
+      waitUntil: this.#ports.clock.now() + head.waitMs,
+      hop: 0,
+      with: undefined,
+      absentSince: undefined,
+      taken: undefined,
+    };
+    this.#calls.set(number, call);
+    if (hotHost !== undefined) this.#toHost(call, hotHost);
+    else this.#toKeeper(call);
+  }
+
+  /** A 503 or a refusal on one of our back subjects. */
+  cameBack(message: Message): void {
+    const back = parseBackSubject(message.subject);
+    const call = back && this.#calls.get(back.number);
+    if (call === undefined || back === undefined || back.hop !== call.hop || call.taken !== undefined) return;
+    if (message.status === 503) {
+      this.#ports.count("absent");
+      if (call.with?.kind === "host") this.#toKeeper(call);
+      else this.#retryKeeper(call);
+      return;
+    }
+    const { refused, reason } = refusal.parse(decode(message.body));
+    if (refused === "duplicate") return;
+    this.#ports.count(`refused.${refused}`);
+    if (call.with?.kind === "host") this.#toKeeper(call);
+    else this.#end(call, new Fault("Internal", `the keeper refused the call: ${reason}`));
+  }
+
+  taken(numbers: readonly number[], host: string, epoch: string): void {
+    for (const number of numbers) {
+      const call = this.#calls.get(number);
+      if (call === undefined) continue;
+      call.taken = { host, epoch };
+      // An idempotent call may have to run again: its body is kept to the end.
+      if (!call.head.idempotent) this.#release(call);
+    }
+  }
+
+  done(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const call = this.#calls.get(number);
+      if (call !== undefined) this.#forget(call);
+    }
+  }
+
+  hostLost(host: Member): void {
+    for (const call of [...this.#calls.values()]) {
+      if (call.taken === undefined) {
+        if (call.with?.kind === "host" && call.with.id === host.id) this.#toKeeper(call);
+      } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) {
+        if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
+          this.#ports.count("rerun");
+          call.taken = undefined;
+          call.head = { ...call.head, attempt: call.head.attempt + 1 };
+          this.#toKeeper(call);
+          continue;
+        }
+        this.#ports.count("instanceLost");
+        this.#end(call, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+      }
+    }
+  }
+
+  /** Calls that waited at a keeper that died go to its successor, once reports under way have arrived. */
+  keeperLost(keeper: Member): void {
+    this.#ports.clock.after(SETTLE_MS, () => {
+      for (const call of this.#calls.values()) {
+        if (call.taken === undefined && call.with?.kind === "keeper" && call.with.id === keeper.id) {
+          call.head = { ...call.head, attempt: call.head.attempt + 1 };
+          this.#toKeeper(call);
+        }
+      }
+    });
+  }
+
+  /** Ends what nobody has taken though its time is over; to be called a few times a second. */
+  sweep(): void {
+    const now = this.#ports.clock.now();
+    for (const call of [...this.#calls.values()]) {
+      if (call.taken === undefined) {
+        if (now > call.waitUntil + LIMITS.clockGap.value) {
+          this.#ports.count("unplaced");
+          this.#end(call, new Fault("Throttled", "no place was found in time", { retryAfterMs: 1_000 }));
+        }
+      } else if (now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) {
+        // Its host is alive and says nothing of it any more: the report of its end was lost.
+        this.#forget(call);
+      }
+    }
+  }
+
+  #toHost(call: HeldCall, host: string): void {
+    const place = { rung: "hot", by: "frontend", reason: "an idle container has the code" } as const;
+    call.with = { kind: "host", id: host };
+    this.#send(call, SUBJECT.host(host), { ...call.head, place });
+  }
+
+  #toKeeper(call: HeldCall): void {
+    const keeper = rendezvous(`${call.head.account}.${call.head.function}`, this.#ports.schedulers.ids(true));
+    call.with = keeper === undefined ? undefined : { kind: "keeper", id: keeper };
+    if (keeper === undefined) this.#retryKeeper(call);
+    else this.#send(call, SUBJECT.keeper(keeper), call.head);
+  }
+
+  /** No keeper, or one that looks absent: it waits and is tried again for a while. */
+  #retryKeeper(call: HeldCall): void {
+    const { clock } = this.#ports;
+    call.absentSince ??= clock.now();
+    if (clock.now() - call.absentSince > LIMITS.absentHost.value || clock.now() > call.waitUntil) {
+      this.#end(call, new Fault("Unavailable", "no scheduler answers", { retryAfterMs: 1_000 }));
+      return;
+    }
+    call.hop++;
+    clock.after(RETRY_MS, () => {
+      if (this.#calls.has(call.head.number) && call.taken === undefined) this.#toKeeper(call);
+    });
+  }
+
+  #send(call: HeldCall, subject: string, head: CallHead): void {
+    if (call.body === undefined) return;
+    call.hop++;
+    const waitMs = call.waitUntil - this.#ports.clock.now();
+    this.#ports.bus.send(subject, joinHead({ ...head, waitMs }, call.body), SUBJECT.back(this.#ports.node, head.number, call.hop, call.reply));
+  }
+
+  #end(call: HeldCall, fault: Fault): void {
+    this.#forget(call);
+    this.#answer(call.reply, fault);
+  }
+
+  #answer(reply: string, fault: Fault): void {
+    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
+  }
+
+  #release(call: HeldCall): void {
+    if (call.body === undefined) return;
+    this.#bytes -= call.body.length;
+    call.body = undefined;
+  }
+
+  #forget(call: HeldCall): void {
+    this.#release(call);
+    this.#calls.delete(call.head.number);
+  }
+}
