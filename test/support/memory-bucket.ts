@@ -49,8 +49,9 @@ export class MemoryBucket<T> implements Bucket<T> {
     return this.#write(key, value);
   }
 
-  async remove(key: string): Promise<void> {
+  async remove(key: string, revision?: number): Promise<void> {
     await this.#start("remove", key);
+    if (revision !== undefined && this.#rows.get(key)?.revision !== revision) throw new Fault("Conflict", `${key} was changed`);
     this.#rows.delete(key);
     this.#tell(key, undefined, ++this.#revision);
   }
