@@ -35,7 +35,18 @@ export interface RoleProcess {
 }
 
 /** Variables that are handed on; everything else stays out, secrets of the user's shell first of all. */
-const HANDED_ON = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "NODE_V8_COVERAGE"];
+const HANDED_ON = [
+  "PATH",
+  "HOME",
+  "USER",
+  "LANG",
+  "LC_ALL",
+  "TZ",
+  "TMPDIR",
+  "XDG_CACHE_HOME",
+  "XDG_RUNTIME_DIR",
+  "NODE_V8_COVERAGE",
+];
 
 /** Starts the process. Never throws: what cannot be started has `exited` resolve at once. */
 export function startRole(order: RoleOrder): RoleProcess {

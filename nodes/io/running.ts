@@ -61,7 +61,7 @@ async function read(file: string): Promise<RunningEntry | undefined> {
     const { nats, store, context, pid, startedAt: since, process: identity } = found;
     if (typeof nats !== "string" || typeof store !== "string" || typeof context !== "string") return undefined;
     if (typeof pid !== "number" || typeof since !== "number") return undefined;
-    if ((await startedAt(pid)) !== identity) return undefined;
+    if (typeof identity !== "string" || (await startedAt(pid)) !== identity) return undefined;
     return { nats, store, context, pid, startedAt: since };
   } catch {
     return undefined;

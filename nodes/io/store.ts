@@ -6,12 +6,12 @@
  * T3  A context file is replaced whole, so that a reader never sees half of one.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { chmod, link, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { Fault } from "../../protocol/errors.ts";
 import type { Role } from "../../protocol/subjects.ts";
-import { type BrokerUser, inboxOf } from "./broker/config.ts";
+import { type BrokerUser, OPERATOR_INBOX } from "./broker/config.ts";
 import { startedAt } from "./process-identity.ts";
 
 export interface Store {
@@ -27,6 +27,8 @@ export interface Store {
   writeContext(name: string, context: Record<string, string>): Promise<void>;
   /** Gives the lock back. The directory stays. */
   release(): Promise<void>;
+  /** Removes the directory with everything in it, the lock last. */
+  remove(): Promise<void>;
 }
 
 export interface Credentials {
@@ -39,6 +41,11 @@ export function defaultStore(environment: NodeJS.ProcessEnv = process.env): stri
   const base = environment["XDG_DATA_HOME"];
   const home = environment["HOME"] ?? homedir();
   return join(base !== undefined && isAbsolute(base) ? base : join(home, ".local", "share"), "pilotlight", "default");
+}
+
+/** A fresh directory for a form that leaves nothing behind. */
+export function temporaryStore(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "pilotlight-"));
 }
 
 /** Makes the directory where needed and takes its lock. Rejects with Fault Conflict when a live process has it. */
@@ -83,6 +90,12 @@ export async function openStore(path: string): Promise<Store> {
     writeContext: (name, context) =>
       replaceFile(join(directory, "contexts", `${name}.json`), `${JSON.stringify(context, undefined, 2)}\n`),
     release: () => rm(lock, { force: true }),
+    async remove() {
+      for (const part of await readdir(directory)) {
+        if (part !== "lock") await rm(join(directory, part), { recursive: true, force: true, maxRetries: 5 });
+      }
+      await rm(directory, { recursive: true, force: true });
+    },
   };
 }
 
@@ -93,7 +106,7 @@ export function contextOf(url: string, user: BrokerUser): Record<string, string>
     url,
     user: user.user,
     password: user.password,
-    inbox_prefix: inboxOf(user.role),
+    ...(user.role === "operator" && { inbox_prefix: OPERATOR_INBOX }),
   };
 }
 

@@ -18,10 +18,12 @@ export interface RolePart {
   readonly clock: Pick<Clock, "now" | "every" | "after">;
   /** Shows a sentence to the person at the terminal. */
   readonly show: (sentence: string) => void;
+  /** True: lines below a warning are shown too. */
+  readonly verbose: boolean;
 }
 
-/** Last lines kept for the sentence on how a node ended. */
-const TAIL = 5;
+/** Last lines kept for the sentence on how a node ended: a crash prints its message above about ten lines of stack. */
+const TAIL = 12;
 
 /** The part; nothing is started yet. */
 export function rolePart(order: RolePart): Part {
@@ -47,8 +49,9 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     },
     line(line) {
       const sentence = plainLine(order.node, line);
+      if (order.verbose) order.show(plainLine(order.node, line, 0) ?? "");
       if (sentence === undefined) return;
-      order.show(sentence);
+      if (!order.verbose) order.show(sentence);
       tail.push(sentence);
       if (tail.length > TAIL) tail.shift();
     },
@@ -67,7 +70,9 @@ async function startNode(order: RolePart, signal: AbortSignal) {
   late.cancel();
   signal.removeEventListener("abort", giveUp);
   if (first !== "ready") {
-    throw fatal === undefined ? new Fault("Unavailable", first) : new Hopeless("Unavailable", `${order.node}: ${first}`);
+    throw fatal === undefined
+      ? new Fault("Unavailable", first)
+      : new Hopeless("Unavailable", `${order.node}: ${first}`);
   }
 
   silence = beginSilence(clock.now());

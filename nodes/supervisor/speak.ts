@@ -1,18 +1,21 @@
 /** Turns a line of a node's log into plain words for a terminal; pure. */
 
 const NAMES = new Map([
+  [10, "trace"],
+  [20, "debug"],
+  [30, "info"],
   [40, "warning"],
   [50, "error"],
   [60, "fatal"],
 ]);
 
-/** The sentence to show, or undefined for a line below a warning. A line that is not ours (a crash, a stack) is shown as it is. */
-export function plainLine(node: string, line: string): string | undefined {
+/** The sentence to show, or undefined for a line below `least` (a level of pino; 40 is a warning). A line that is not ours (a crash, a stack) is shown as it is. */
+export function plainLine(node: string, line: string, least = 40): string | undefined {
   const entry = parse(line);
   if (entry === undefined) return `${node}: ${printable(line)}`;
   const level = entry["level"];
   const name = typeof level === "number" ? NAMES.get(level) : undefined;
-  if (name === undefined) return undefined;
+  if (name === undefined || Number(level) < least) return undefined;
   const cause = entry["err"];
   const detail = typeof cause === "object" && cause !== null && "message" in cause ? `: ${String(cause.message)}` : "";
   return `${node}: ${name}: ${printable(String(entry["msg"] ?? "") + detail)}`;

@@ -5,8 +5,9 @@
  * V2  A part that ends is started again after a growing wait; one that ends too often stops everything, with the reason.
  * V3  After `stop` or a failure no process of any part is left: what has not ended when the budget is spent is killed.
  */
-import { afterEnd, type RestartHistory, type RestartPolicy } from "../../actors/kit/restart.ts";
+
 import type { Clock } from "../../actors/kit/ports.ts";
+import { afterEnd, type RestartHistory, type RestartPolicy } from "../../actors/kit/restart.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { Hopeless, type Part, type RunningPart } from "./part.ts";
 
@@ -60,8 +61,15 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   };
   const pause = (ms: number): Promise<void> =>
     new Promise((resolve) => {
-      const timer = clock.after(ms, resolve);
-      stopping.signal.addEventListener("abort", () => (timer.cancel(), resolve()), { once: true });
+      const stop = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      const timer = clock.after(ms, () => {
+        stopping.signal.removeEventListener("abort", stop);
+        resolve();
+      });
+      stopping.signal.addEventListener("abort", stop, { once: true });
     });
 
   const wish = (one: Kept, what: Kept["wish"]): void => {
@@ -91,7 +99,12 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
       if (stopping.signal.aborted) return;
       const verdict = afterEnd(options.policy, one.history, clock.now());
       if (verdict.kind === "give-up") {
-        return fail(new Fault("Unavailable", `${one.part.name} ended ${verdict.count} times in ${options.policy.windowMs / 1000} s; the last time ${how}`));
+        return fail(
+          new Fault(
+            "Unavailable",
+            `${one.part.name} ended ${verdict.count} times in ${options.policy.windowMs / 1000} s; the last time ${how}`,
+          ),
+        );
       }
       one.history = verdict.history;
       say(`${one.part.name} ended (${how}); it is started again`);
@@ -100,7 +113,9 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   }
 
   const keeping: Promise<void>[] = [];
-  const whenStopping = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
+  const whenStopping = new Promise<void>((resolve) =>
+    stopping.signal.addEventListener("abort", () => resolve(), { once: true }),
+  );
   const started = (async () => {
     for (const one of kept) {
       await Promise.race([

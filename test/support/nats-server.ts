@@ -2,11 +2,11 @@
 
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import { type BrokerUser, inboxOf } from "../../nodes/io/broker/config.ts";
+import { type BrokerUser, OPERATOR_INBOX } from "../../nodes/io/broker/config.ts";
 import { findBroker } from "../../nodes/io/broker/find.ts";
 import { type RunningBroker, startBroker } from "../../nodes/io/broker/start.ts";
 import { contextOf, openStore } from "../../nodes/io/store.ts";
-import type { Role } from "../../protocol/subjects.ts";
+import { inboxOf, type Role } from "../../protocol/subjects.ts";
 import { temporaryDirectory } from "./temp.ts";
 
 export interface TestBroker {
@@ -14,8 +14,11 @@ export interface TestBroker {
   readonly port: number;
   /** Directory of the store; the broker's own is below it. */
   readonly store: string;
-  /** User, password and inbox prefix of a role; the credential is good for every node id. */
-  credentials(role: Role): {
+  /** User, password and inbox prefix of a role; the credential is good for every node id, the inbox is that of `node` (`<role>-1`). */
+  credentials(
+    role: Role,
+    node?: string,
+  ): {
     readonly servers: string;
     readonly user: string;
     readonly pass: string;
@@ -60,10 +63,10 @@ export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> 
     url,
     port,
     store: store.directory,
-    credentials(role) {
+    credentials(role, node = `${role}-1`) {
       const user = users.find((one) => one.role === role);
       if (user === undefined) throw new RangeError(`no user for ${role}`);
-      return { servers: url, user: user.user, pass: user.password, inboxPrefix: inboxOf(role) };
+      return { servers: url, user: user.user, pass: user.password, inboxPrefix: inboxPrefixOf(role, node) };
     },
     contextFile: (role) => store.contextFile(role),
     async crash() {
@@ -77,4 +80,9 @@ export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> 
     },
     stop: () => broker.stop(),
   };
+}
+
+function inboxPrefixOf(role: Role, node: string): string {
+  if (role === "anonymous") return "_INBOX";
+  return role === "operator" ? OPERATOR_INBOX : inboxOf(role, node);
 }

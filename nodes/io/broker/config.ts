@@ -2,7 +2,7 @@
  * The text of the server's configuration; pure. Permissions come from protocol/subjects.ts.
  *
  * C1  Everybody who gives no credential is `anonymous`: public subjects and inboxes only (law 9).
- * C2  The inbox of a role is heard by that role and the operator only, whatever wider right somebody has.
+ * C2  Replies to the operator's calls come below OPERATOR_INBOX, which the anonymous may not hear although it hears other inboxes.
  * C3  A hung client is dropped within about 3 s on 2.10 and later (ping 1 s, twice).
  */
 import { LIMITS } from "../../../protocol/limits.ts";
@@ -34,13 +34,8 @@ export interface BrokerConfig {
   readonly syncAlways?: boolean;
 }
 
-/** Roles whose inboxes nobody else may hear. */
-const PRIVATE: readonly Role[] = ["operator", "frontend", "scheduler", "host"];
-
-/** The prefix under which a role's replies arrive; what is not below it never reaches the role's nodes. */
-export function inboxOf(role: Role): string {
-  return role === "anonymous" ? "_INBOX" : `_INBOX.${role}`;
-}
+/** Where replies to the operator's calls arrive: an inbox like any caller's, but nobody else's. */
+export const OPERATOR_INBOX = "_INBOX.operator";
 
 /** The whole configuration file. Throws RangeError when a value has a control character, which the format cannot hold. */
 export function brokerConfig(config: BrokerConfig): string {
@@ -81,9 +76,10 @@ ${anonymous === undefined ? "" : `no_auth_user: ${text(anonymous.user)}\n`}`;
 
 function userLine(user: BrokerUser): string {
   const { publish, subscribe } = permissionsOf(user.role, user.node);
-  const deaf =
-    user.role === "operator" ? [] : PRIVATE.filter((role) => role !== user.role).map((role) => `${inboxOf(role)}.>`);
-  const hears = deaf.length === 0 ? list(subscribe) : `{ allow: ${list(subscribe)}, deny: ${list(deaf)} }`;
+  const hears =
+    user.role === "operator"
+      ? list(subscribe)
+      : `{ allow: ${list(subscribe)}, deny: ${list([`${OPERATOR_INBOX}.>`])} }`;
   return `{ user: ${text(user.user)}, password: ${text(user.password)}, permissions: { publish: ${list(publish)}, subscribe: ${hears} } }`;
 }
 

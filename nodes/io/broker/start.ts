@@ -66,7 +66,12 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
 
   const lifeline = await lifelineOf();
   const [program = order.path, ...words] = [...lifeline, order.path, "-c", configFile];
-  const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"], env: {}, cwd: order.directory, detached: true });
+  const child = spawn(program, words, {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: {},
+    cwd: order.directory,
+    detached: true,
+  });
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     lastWords = (lastWords + text).slice(-4_096);

@@ -1,0 +1,64 @@
+/** What a node is told by its environment: written by the supervisor, read by the node's entry. The two ends are one file. */
+import { Fault } from "../../protocol/errors.ts";
+import { RUNTIME_NAMES, type RuntimeName } from "../../protocol/runtimes.ts";
+
+export interface RoleEnvironment {
+  readonly role: "scheduler" | "frontend" | "host";
+  /** Node id, for example `host-1`. */
+  readonly node: string;
+  /** Path of the NATS context file with this node's credential. */
+  readonly context: string;
+  /** Directory of the local form. */
+  readonly store: string;
+  readonly logLevel: string;
+  readonly sandbox: "auto" | "bubblewrap" | "process";
+  /** Warm instances to keep per runtime; a runtime that is not named has the host's own default. */
+  readonly warm: Readonly<Partial<Record<RuntimeName, number>>>;
+}
+
+/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_WARM. */
+export function roleEnvironment(settings: RoleEnvironment): Record<string, string> {
+  return {
+    PILOT_ROLE: settings.role,
+    PILOT_NODE: settings.node,
+    PILOT_CONTEXT: settings.context,
+    PILOT_STORE: settings.store,
+    PILOT_LOG_LEVEL: settings.logLevel,
+    PILOT_SANDBOX: settings.sandbox,
+    PILOT_WARM: Object.entries(settings.warm)
+      .map(([runtime, count]) => `${runtime}=${count}`)
+      .join(","),
+  };
+}
+
+/** The reverse. Fault BadRequest naming the variable that is missing or makes no sense. */
+export function readRoleEnvironment(variables: Readonly<Record<string, string | undefined>>): RoleEnvironment {
+  const need = (name: string): string => {
+    const value = variables[name];
+    if (value === undefined || value === "")
+      throw new Fault("BadRequest", `${name} is not set; nodes are started by pilot up`);
+    return value;
+  };
+  const one = <T extends string>(name: string, value: string, allowed: readonly T[]): T => {
+    const match = allowed.find((candidate) => candidate === value);
+    if (match === undefined)
+      throw new Fault("BadRequest", `${name} is ${value}; it must be one of ${allowed.join(", ")}`);
+    return match;
+  };
+  const warm: Partial<Record<RuntimeName, number>> = {};
+  for (const part of (variables["PILOT_WARM"] ?? "").split(",")) {
+    if (part === "") continue;
+    const [runtime = "", count = ""] = part.split("=");
+    if (!/^\d{1,6}$/.test(count)) throw new Fault("BadRequest", `PILOT_WARM has ${part}; write node=2,python=1`);
+    warm[one("PILOT_WARM", runtime, RUNTIME_NAMES)] = Number(count);
+  }
+  return {
+    role: one("PILOT_ROLE", need("PILOT_ROLE"), ["scheduler", "frontend", "host"]),
+    node: need("PILOT_NODE"),
+    context: need("PILOT_CONTEXT"),
+    store: need("PILOT_STORE"),
+    logLevel: variables["PILOT_LOG_LEVEL"] ?? "info",
+    sandbox: one("PILOT_SANDBOX", variables["PILOT_SANDBOX"] ?? "auto", ["auto", "bubblewrap", "process"]),
+    warm,
+  };
+}

