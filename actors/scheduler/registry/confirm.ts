@@ -1,0 +1,82 @@
+/**
+ * After a write: every live node is told and answers when it has applied it, so that nobody acts on what was before.
+ *
+ * C1  All nodes are asked in parallel, for LIMITS.deployAcknowledge together; one that cannot be reached is asked again meanwhile.
+ * C2  A node that is no longer alive is not waited for; one that appears meanwhile is asked too.
+ */
+import { Fault } from "../../../protocol/errors.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { syncNode } from "../../../protocol/messages/sync.ts";
+import type { AccountRecord, FunctionRecord, PoolTarget } from "../../../protocol/vocabulary.ts";
+import type { RegistryPorts } from "./ports.ts";
+
+/** What was written. */
+export interface Written {
+  readonly function?: { readonly key: string; readonly revision: number; readonly record: FunctionRecord | null };
+  readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord };
+  readonly pools?: readonly PoolTarget[];
+}
+
+type ConfirmPorts = Pick<RegistryPorts, "bus" | "clock" | "log" | "live">;
+
+/** Resolves with the names of the live nodes that did not answer in time, sorted. Never rejects. */
+export function confirm(ports: ConfirmPorts, written: Written): Promise<string[]> {
+  return new Promise((resolve) => {
+    const round = new Round(ports, written, resolve);
+    round.look();
+  });
+}
+
+class Round {
+  readonly #ports: ConfirmPorts;
+  readonly #body: ReturnType<typeof syncNode.request.parse>;
+  readonly #wanted: () => readonly string[];
+  readonly #resolve: (unconfirmed: string[]) => void;
+  readonly #until: number;
+  readonly #asked = new Set<string>();
+  readonly #answered = new Set<string>();
+  readonly #ticks;
+  #over = false;
+
+  constructor(ports: ConfirmPorts, written: Written, resolve: (unconfirmed: string[]) => void) {
+    this.#ports = ports;
+    this.#resolve = resolve;
+    this.#body = written as ReturnType<typeof syncNode.request.parse>; // the same but for readonly
+    this.#wanted = () => {
+      const { frontends, schedulers, hosts } = ports.live();
+      // Frontends know nothing of pools, hosts nothing of functions until a call brings one (F004).
+      return written.pools ? [...schedulers, ...hosts] : [...frontends, ...schedulers];
+    };
+    this.#until = ports.clock.now() + LIMITS.deployAcknowledge.value;
+    this.#ticks = ports.clock.every(LIMITS.confirmRetry.value, () => this.look());
+  }
+
+  /** Asks whom it has not asked, and ends when nobody is left to wait for or the time is over. */
+  look(): void {
+    if (this.#over) return;
+    const open = this.#wanted().filter((node) => !this.#answered.has(node));
+    const left = this.#until - this.#ports.clock.now();
+    if (open.length === 0 || left <= 0) {
+      this.#over = true;
+      this.#ticks.cancel();
+      if (open.length > 0) this.#ports.log.warn("nodes did not confirm a change", { nodes: open });
+      this.#resolve([...new Set(open)].sort());
+      return;
+    }
+    for (const node of open) if (!this.#asked.has(node)) this.#ask(node, left);
+  }
+
+  #ask(node: string, left: number): void {
+    this.#asked.add(node);
+    this.#ports.bus.ask(syncNode, [node], this.#body, left).then(
+      () => {
+        this.#answered.add(node);
+        this.look();
+      },
+      (thrown: unknown) => {
+        this.#asked.delete(node); // the next tick asks again, while there is time
+        this.#ports.log.debug("a node did not confirm a change", { node, error: Fault.from(thrown).message });
+      },
+    );
+  }
+}
