@@ -1,0 +1,194 @@
+/**
+ * The code store: bundles by digest in an object-store bucket of the broker, a source map beside each as `<digest>.map`.
+ *
+ * C1  What `get` returns has the digest that was asked for; anything else is CodeUnavailable and counted.
+ * C2  Code that is there has its map there: the map is stored first.
+ * C3  A read ends: each step has a deadline, since the client library waits for ever for a chunk that is gone.
+ */
+import type { NatsConnection, ObjectInfo, ObjectStore } from "nats";
+import { Fault } from "../../../protocol/errors.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { sha256 } from "../bundle/bundle.ts";
+
+export const CODE_BUCKET = "pilot_code";
+
+/** Small bundles are one message, which is read with one request instead of a consumer. */
+const CHUNK = 1024 * 1024;
+const ATTEMPTS = 2;
+
+export interface CodeStore {
+  /** Stores code and map; resolves to false when the digest was there already and nothing was sent. */
+  put(bundle: { readonly digest: string; readonly code: Uint8Array; readonly map?: Uint8Array }): Promise<boolean>;
+  /** Rejects with Fault NotFound, or CodeUnavailable for what cannot be read or has another digest. */
+  get(digest: string): Promise<Uint8Array>;
+  /** The source map; undefined where there is none. */
+  map(digest: string): Promise<Uint8Array | undefined>;
+  has(digest: string): Promise<boolean>;
+  /** Removes code and map; no error when they are not there. */
+  remove(digest: string): Promise<void>;
+  /** Cumulative. */
+  readonly counts: { uploads: number; downloads: number; corrupt: number };
+}
+
+export interface CodeStoreOptions {
+  readonly bucket?: string;
+  /** Copies in a cluster, when the bucket has to be made. */
+  readonly replicas?: number;
+  /** How long objects live in ms, when the bucket has to be made; without it they stay. */
+  readonly lifeMs?: number;
+}
+
+/** Opens the bucket and makes it where the credential may. Rejects with Fault Unavailable. */
+export async function openCodeStore(nc: NatsConnection, options: CodeStoreOptions = {}): Promise<CodeStore> {
+  const bucket = options.bucket ?? CODE_BUCKET;
+  const opening = { timeout: LIMITS.control.value };
+  let objects: ObjectStore;
+  try {
+    objects = await nc.jetstream(opening).views.os(bucket, {
+      description: "Code by digest",
+      ...(options.replicas !== undefined && { replicas: options.replicas }),
+      ...(options.lifeMs !== undefined && { ttl: options.lifeMs * 1_000_000 }),
+    });
+  } catch (thrown) {
+    throw new Fault("Unavailable", `The code store ${bucket} cannot be opened: ${said(thrown)}.`, undefined, thrown);
+  }
+  const counts = { uploads: 0, downloads: 0, corrupt: 0 };
+
+  async function find(name: string): Promise<ObjectInfo | undefined> {
+    const info = await within(objects.info(name), "the broker did not answer");
+    return info === null || info.deleted ? undefined : info;
+  }
+
+  async function upload(name: string, bytes: Uint8Array): Promise<void> {
+    await objects.put({ name, options: { max_chunk_size: CHUNK } }, pieces(bytes), { timeout: LIMITS.store.value });
+    counts.uploads += 1;
+  }
+
+  async function download(name: string, most: number): Promise<Uint8Array | undefined> {
+    const info = await find(name);
+    if (info === undefined) return undefined;
+    if (info.size > most) throw new Error(`it has ${info.size} bytes, more than the ${most} that are allowed`);
+    counts.downloads += 1;
+    if (info.chunks === 1) {
+      const message = await nc.request(`$JS.API.DIRECT.GET.OBJ_${bucket}.$O.${bucket}.C.${info.nuid}`, undefined, opening);
+      // A replica that is behind answers with a status; the slower way asks the leader.
+      if (message.data.length === info.size) return message.data.slice();
+    }
+    return readAll(objects, name, most);
+  }
+
+  async function get(digest: string): Promise<Uint8Array> {
+    check(digest);
+    let why = "";
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      try {
+        const bytes = await download(digest, LIMITS.bundle.value);
+        if (bytes === undefined) throw new Fault("NotFound", `The code ${digest} is not in the store.`);
+        if (sha256(bytes) === digest) return bytes;
+        counts.corrupt += 1;
+        why = "its content has another digest";
+      } catch (thrown) {
+        if (thrown instanceof Fault) throw thrown;
+        why = said(thrown);
+      }
+    }
+    throw new Fault("CodeUnavailable", `The code ${digest} cannot be read: ${why}.`);
+  }
+
+  return {
+    counts,
+    get,
+    async put({ digest, code, map }) {
+      check(digest);
+      if (sha256(code) !== digest) throw new Fault("BadRequest", `The code does not have the digest ${digest}.`);
+      if (code.length > LIMITS.bundle.value) throw new Fault("BundleTooLarge", `The code has ${code.length} bytes; ${LIMITS.bundle.value} are allowed.`);
+      try {
+        if ((await find(digest))?.size === code.length) return false;
+        if (map !== undefined && map.length <= LIMITS.sourceMap.value) await upload(`${digest}.map`, map);
+        await upload(digest, code);
+        return true;
+      } catch (thrown) {
+        throw new Fault("Unavailable", `The code ${digest} cannot be stored: ${said(thrown)}.`, undefined, thrown);
+      }
+    },
+    async map(digest) {
+      check(digest);
+      try {
+        return await download(`${digest}.map`, LIMITS.sourceMap.value);
+      } catch (thrown) {
+        throw new Fault("CodeUnavailable", `The source map of ${digest} cannot be read: ${said(thrown)}.`, undefined, thrown);
+      }
+    },
+    async has(digest) {
+      check(digest);
+      try {
+        return (await find(digest)) !== undefined;
+      } catch (thrown) {
+        throw new Fault("Unavailable", `The code store does not answer: ${said(thrown)}.`, undefined, thrown);
+      }
+    },
+    async remove(digest) {
+      check(digest);
+      try {
+        // Code first: a map without code is only waste.
+        for (const name of [digest, `${digest}.map`]) if ((await find(name)) !== undefined) await objects.delete(name);
+      } catch (thrown) {
+        throw new Fault("Unavailable", `The code ${digest} cannot be removed: ${said(thrown)}.`, undefined, thrown);
+      }
+    },
+  };
+}
+
+async function readAll(objects: ObjectStore, name: string, most: number): Promise<Uint8Array> {
+  const found = await within(objects.get(name), "the broker did not answer");
+  if (found === null) throw new Error("it was removed meanwhile");
+  // Its failure is also told by the stream; unheard it would end the process.
+  found.error.catch(() => undefined);
+  const reader = found.data.getReader();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await within(reader.read(), "a chunk did not come");
+      if (done) return Buffer.concat(parts, size);
+      size += value.length;
+      if (size > most) throw new Error(`it has more than the ${most} bytes that are allowed`);
+      parts.push(value);
+    }
+  } catch (thrown) {
+    await reader.cancel().catch(() => undefined);
+    throw thrown;
+  }
+}
+
+/** In pieces of a chunk: given whole, the client library copies all that is left once per chunk. */
+function pieces(bytes: Uint8Array): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (at >= bytes.length) return controller.close();
+      controller.enqueue(bytes.subarray(at, at + CHUNK));
+      at += CHUNK;
+    },
+  });
+}
+
+function check(digest: string): void {
+  if (!/^[0-9a-f]{64}$/.test(digest)) throw new Fault("BadRequest", "A digest is 64 hexadecimal digits in lower case.");
+}
+
+async function within<T>(step: Promise<T>, otherwise: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${otherwise} within ${LIMITS.control.value} ms`)), LIMITS.control.value);
+  });
+  try {
+    return await Promise.race([step, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function said(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
