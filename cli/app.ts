@@ -1,8 +1,18 @@
 /** The table of commands: a new one is a file in commands/ and a line here. */
 import { ArgumentScannerError, buildApplication, formatMessageForArgumentScannerError, text_en } from "@stricli/core";
+import { account } from "./commands/account.ts";
+import { alias } from "./commands/alias.ts";
+import { bench } from "./commands/bench.ts";
+import { call } from "./commands/call.ts";
+import { completion, propose } from "./commands/completion.ts";
 import { deploy } from "./commands/deploy.ts";
+import { doctor } from "./commands/doctor.ts";
+import { cache, container, instance } from "./commands/fleet.ts";
 import { fn } from "./commands/fn.ts";
 import { invoke } from "./commands/invoke.ts";
+import { logs } from "./commands/logs.ts";
+import { pool } from "./commands/pool.ts";
+import { errors, limits, version } from "./commands/tables.ts";
 import { up } from "./commands/up.ts";
 import { noun } from "./command.ts";
 import type { Cli } from "./context.ts";
@@ -12,7 +22,29 @@ import { VERSION } from "./version.ts";
 export const root = noun(
   "Functions on demand, over NATS",
   ["pilot up", "pilot deploy hello.ts", `pilot invoke hello --data '{"name":"you"}'`, "pilot fn ls"],
-  { up, deploy, invoke, fn },
+  {
+    up,
+    deploy,
+    invoke,
+    fn,
+    alias,
+    account,
+    logs,
+    call,
+    instance,
+    container,
+    pool,
+    cache,
+    bench,
+    doctor,
+    limits,
+    errors,
+    completion,
+    version,
+    __complete: propose,
+  },
+  {},
+  ["__complete"],
 );
 
 /** `debug` shows our own stacks. */

@@ -57,8 +57,11 @@ export function noun(
   examples: readonly [string, ...string[]],
   routes: Readonly<Record<string, Command<Cli> | RouteMap<Cli>>>,
   aliases: Readonly<Record<string, string>> = {},
+  hidden: readonly string[] = [],
 ): RouteMap<Cli> {
-  return buildRouteMap({ routes, aliases, docs: { brief, fullDescription: describe(brief, undefined, examples) } } as never) as unknown as RouteMap<Cli>;
+  const hideRoute = Object.fromEntries(hidden.map((route) => [route, true]));
+  const docs = { brief, fullDescription: describe(brief, undefined, examples), hideRoute };
+  return buildRouteMap({ routes, aliases, docs } as never) as unknown as RouteMap<Cli>;
 }
 
 function describe(brief: string, details: string | undefined, examples: readonly string[]): string {

@@ -12,8 +12,7 @@ import type { ConnectionValues } from "./flags.ts";
  * Ctrl-C ends the command at once; with `follows`, `use` watches `cli.signal` itself.
  */
 export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (platform: Connected) => Promise<T>, follows = false): Promise<T> {
-  const [{ resolveConnection }, { connect }] = await Promise.all([import("../nodes/io/context.ts"), import("../nodes/io/nats.ts")]);
-  const settings = await resolveConnection(flags, cli.env);
+  const [settings, { connect }] = await Promise.all([settingsOf(cli, flags), import("../nodes/io/nats.ts")]);
   const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
   const platform = await connect(plain(settings), { name: "pilot", role: "operator", node });
   try {
@@ -21,6 +20,12 @@ export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (plat
   } finally {
     await platform.close();
   }
+}
+
+/** Where and as whom to connect, from flags, environment and contexts. */
+export async function settingsOf(cli: Cli, flags: ConnectionValues): Promise<ConnectionSettings> {
+  const { resolveConnection } = await import("../nodes/io/context.ts");
+  return resolveConnection(flags, { ...cli.env });
 }
 
 /** What the user's settings are to the bus. */

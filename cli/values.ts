@@ -121,10 +121,12 @@ export function share(text: string): { version: number; weight: number } {
   return { version: version(left), weight: weight === undefined ? 100 : integer(1, 100)(weight) };
 }
 
-/** RUNTIME=NUMBER: how many to keep warm. */
-export function warm(text: string): readonly [RuntimeName, number] {
-  const [key, value] = pair(text);
-  return [runtime(key), integer(0, 1_000)(value)];
+/** RUNTIME=NUMBER, several with commas: how many to keep warm. */
+export function warmth(text: string): (readonly [RuntimeName, number])[] {
+  return text.split(",").map((part) => {
+    const [key, value] = pair(part);
+    return [runtime(key), integer(0, 1_000)(value)] as const;
+  });
 }
 
 /** The id of a call, host or instance. */

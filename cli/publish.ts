@@ -1,0 +1,51 @@
+/** Deploy's second half: a bundle goes into the code store, then becomes the next version. */
+import type { Bundle } from "../nodes/io/bundle/index.ts";
+import type { Connected } from "../nodes/io/nats.ts";
+import type { RuntimeName } from "../protocol/runtimes.ts";
+
+export interface Publication {
+  readonly account: string;
+  readonly name: string;
+  readonly environment?: Record<string, string>;
+  readonly network?: boolean;
+  readonly settings?: {
+    readonly memoryMb?: number;
+    readonly timeoutMs?: number;
+    readonly keepAliveMs?: number;
+    readonly class?: "busy" | "rare";
+    readonly containers?: number;
+  };
+}
+
+/** `step` is told what begins. Rejects with the store's or the registry's Fault. */
+export async function publish(platform: Connected, bundle: Bundle, order: Publication, step: (what: string) => void = () => undefined) {
+  const [{ openCodeStore }, { deployFunction }] = await Promise.all([import("../nodes/io/code/store.ts"), import("./contracts.ts")]);
+  step("storing the code");
+  const store = await openCodeStore(platform.nc);
+  await store.put(bundle);
+  step("making the version");
+  const { account, name, environment, network, settings } = order;
+  return platform.bus.ask(deployFunction, [], {
+    account,
+    name,
+    runtime: bundle.runtime,
+    handler: bundle.handler,
+    digest: bundle.digest,
+    bytes: bundle.code.length,
+    hasMap: bundle.map !== undefined,
+    ...(environment && { environment }),
+    ...(network && { network }),
+    ...(settings && { settings }),
+  });
+}
+
+/** Deploys a text for as long as `use` runs, and removes it whatever happens. */
+export async function withFunction<T>(platform: Connected, source: string, runtime: RuntimeName, order: Publication, use: () => Promise<T>): Promise<T> {
+  const [{ bundleSource }, { removeFunction }] = await Promise.all([import("../nodes/io/bundle/index.ts"), import("./contracts.ts")]);
+  await publish(platform, await bundleSource(source, runtime), order);
+  try {
+    return await use();
+  } finally {
+    await platform.bus.ask(removeFunction, [], { account: order.account, name: order.name });
+  }
+}

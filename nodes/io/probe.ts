@@ -1,0 +1,64 @@
+/** Looks at a broker from outside, for `pilot doctor`: what it is, and which of our services answer. */
+import { RequestStrategy } from "nats";
+import type { Connected } from "./nats.ts";
+import { type BrokerFeatures, featuresOf } from "./broker/version.ts";
+
+export interface BrokerView {
+  readonly version: string;
+  readonly name: string;
+  readonly url: string;
+  readonly maxPayload: number;
+  readonly roundTripMs: number;
+  readonly features: BrokerFeatures;
+  /** Undefined when it answers; else why not. */
+  readonly jetstream: { readonly streams: number; readonly bytes: number } | { readonly missing: string };
+}
+
+/** One answer to `$SRV.PING`. */
+export interface ServiceView {
+  readonly name: string;
+  readonly id: string;
+  readonly version: string;
+  /** Id of the node that runs it. */
+  readonly node: string;
+}
+
+export async function viewBroker({ nc }: Connected): Promise<BrokerView> {
+  const roundTripMs = await nc.rtt();
+  const info = nc.info;
+  const version = info?.version ?? "unknown";
+  return {
+    version,
+    name: info?.server_name ?? "",
+    url: nc.getServer(),
+    maxPayload: info?.max_payload ?? 0,
+    roundTripMs,
+    features: featuresOf(version),
+    jetstream: await viewJetStream(nc),
+  };
+}
+
+async function viewJetStream(nc: Connected["nc"]): Promise<BrokerView["jetstream"]> {
+  try {
+    const manager = await nc.jetstreamManager();
+    const account = await manager.getAccountInfo();
+    return { streams: account.streams, bytes: account.storage };
+  } catch (error) {
+    return { missing: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Everybody who answers `$SRV.PING` within `waitMs` and has a name that starts with `pilot-`. */
+export async function pingServices({ nc }: Connected, waitMs: number): Promise<ServiceView[]> {
+  const found: ServiceView[] = [];
+  try {
+    const answers = await nc.services.client({ maxWait: waitMs, strategy: RequestStrategy.JitterTimer }).ping();
+    for await (const answer of answers) {
+      if (answer.name.startsWith("pilot-")) found.push({ name: answer.name, id: answer.id, version: answer.version, node: answer.metadata?.["node"] ?? "" });
+    }
+  } catch (error) {
+    // Nobody at all is an answer too.
+    if ((error as { code?: string }).code !== "503") throw error;
+  }
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
