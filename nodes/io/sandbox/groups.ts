@@ -1,0 +1,54 @@
+/**
+ * Control groups as the sandbox needs them: one group per instance, one below it per container (or zygote).
+ * `Groups` makes, fills and removes them and belongs to the spawner, because those calls can block for tens of
+ * milliseconds; `GroupHandle` only reads and writes open files and belongs to the agent's event loop.
+ */
+import type { ContainerLimits, ContainerStats } from "../../../actors/instance/sandbox.ts";
+
+/** Which group: `container` is a container's id or ZYGOTE. */
+export interface GroupName {
+  readonly instance: string;
+  readonly container: string;
+}
+
+/** Group of an instance's zygote; no container id may look like it. */
+export const ZYGOTE = "_zygote";
+
+/** Priority and bounds of a box that boots: it must not disturb calls that run. */
+export const BOOTING = { cpuShares: 2 } as const;
+
+export interface Groups {
+  /** Makes the instance's group (when it is new) and the container's, with the bounds of a booting box. */
+  create(name: GroupName, instanceMb: number): void;
+  /** Files into which a process writes 0 to be in the group from birth. */
+  doors(name: GroupName): readonly string[];
+  /** Moves a live process into the group; may block for tens of milliseconds. */
+  adopt(name: GroupName, pid: number): void;
+  /** Pids (of the host) inside the group; empty when it does not exist. */
+  members(name: GroupName): number[];
+  /** Forbids new processes, kills all there are, thaws. Repeat until members() is empty. */
+  kill(name: GroupName): void;
+  /** How many processes of the group the kernel has killed for memory. */
+  oomKills(name: GroupName): number;
+  /** False while something is left in it. True also when it does not exist. */
+  remove(name: GroupName): boolean;
+  removeInstance(instance: string): boolean;
+  /** Every group below the root, for the sweep: instances with their containers. */
+  list(): { instance: string; containers: string[] }[];
+  /** Removes the root group itself; false while something is left. */
+  removeRoot(): boolean;
+  /** The agent's end of one group; throws when the group does not exist. */
+  open(name: GroupName): GroupHandle;
+}
+
+export interface GroupHandle {
+  limit(limits: ContainerLimits): void;
+  freeze(): void;
+  thaw(): void;
+  stats(): ContainerStats;
+  oomKills(): number;
+  /** Kills everything in the group once, also when it is frozen. */
+  kill(): void;
+  /** Closes files; the handle is unusable afterwards. */
+  close(): void;
+}
