@@ -10,6 +10,8 @@ import type { Bucket } from "./ports.ts";
 export interface Mirror<T> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
+  /** Revision of the record that `get` gives; undefined when there is none. */
+  revision(key: string): number | undefined;
   /** Takes a record (undefined: removed) that was learned otherwise; one that is not newer than what is known is ignored. */
   apply(key: string, value: T | undefined, revision: number): void;
   stop(): void;
@@ -18,11 +20,17 @@ export interface Mirror<T> {
 /** Resolves when all present records are in; `changed` is called for those too. Rejects with the bucket's Fault. */
 export async function mirror<T>(bucket: Bucket<T>, changed: (key: string, value: T | undefined) => void): Promise<Mirror<T>> {
   const records = new Map<string, T>();
+  const revisions = new Map<string, number>();
   const ahead = new Map<string, number>();
   let watched = 0;
-  const put = (key: string, value: T | undefined): void => {
-    if (value !== undefined) records.set(key, value);
-    else if (!records.delete(key)) return;
+  const put = (key: string, value: T | undefined, revision: number): void => {
+    if (value !== undefined) {
+      records.set(key, value);
+      revisions.set(key, revision);
+    } else {
+      revisions.delete(key);
+      if (!records.delete(key)) return;
+    }
     changed(key, value);
   };
   const watch = await bucket.watch((key, value, revision) => {
@@ -33,11 +41,12 @@ export async function mirror<T>(bucket: Bucket<T>, changed: (key: string, value:
       return;
     }
     ahead.delete(key);
-    put(key, value);
+    put(key, value, revision);
   });
   return {
     get: (key) => records.get(key),
     values: () => records.values(),
+    revision: (key) => revisions.get(key),
     apply(key, value, revision) {
       if (revision <= watched || revision <= (ahead.get(key) ?? 0)) return;
       ahead.delete(key);
@@ -46,7 +55,7 @@ export async function mirror<T>(bucket: Bucket<T>, changed: (key: string, value:
         if (at > watched && ahead.size <= LIMITS.absentNames.value) break;
         ahead.delete(oldest);
       }
-      put(key, value);
+      put(key, value, revision);
     },
     stop: () => watch.stop(),
   };

@@ -35,6 +35,8 @@ export interface RegistrySync {
 export interface Registry {
   /** What is known now, without asking anybody. */
   function(account: string, name: string): FunctionRecord | undefined;
+  /** Revision of that record: higher is newer. */
+  revision(account: string, name: string): number | undefined;
   /**
    * The same, but an unknown name is read from the leader first. Rejects with the bucket's Fault, or Throttled when
    * LIMITS.registryReads names are being read already.
@@ -108,6 +110,7 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
 
   return {
     function: (account, name) => functions.get(functionKey(account, name)),
+    revision: (account, name) => functions.revision(functionKey(account, name)),
     async readThrough(account, name) {
       const key = functionKey(account, name);
       const known = functions.get(key);

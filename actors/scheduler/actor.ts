@@ -1,0 +1,168 @@
+/**
+ * The scheduler: keeper of its functions' waiting rooms, issuer of grants, and one of those that answer operators.
+ * It keeps nothing that a crash could lose for good: hosts announce what is, frontends hold what waits.
+ */
+import { type Actor, createActor } from "xstate";
+import type { Bus } from "../kit/bus.ts";
+import { Members } from "../kit/members.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
+import { rendezvous } from "../kit/rendezvous.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { callReport } from "../../protocol/messages/call.ts";
+import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { syncNode } from "../../protocol/messages/sync.ts";
+import { SUBJECT } from "../../protocol/subjects.ts";
+import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
+import { Classes } from "./classes.ts";
+import { Fleet } from "./fleet.ts";
+import { serveFleet } from "./fleet-service.ts";
+import { Grants } from "./grants.ts";
+import { Keeper } from "./keeper.ts";
+import { schedulerMachine } from "./machine.ts";
+import { preload } from "./preload.ts";
+
+export interface SchedulerPorts {
+  /** Connection for calls, and the one for control. */
+  readonly bus: Bus;
+  readonly control: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly registry: Registry;
+  findInLog(id: string, receivedAt: number): Promise<CallRecord | undefined>;
+}
+
+export interface SchedulerOptions {
+  readonly node: string;
+  /** Size of an instance that has to be booted, in MB. */
+  readonly instanceMb: number;
+}
+
+export interface Scheduler {
+  /** Whom a change of the registry has to reach. */
+  live(): { frontends: string[]; schedulers: string[]; hosts: string[] };
+  drain(): Promise<void>;
+  counters(): Readonly<Record<string, number>>;
+  readonly lifecycle: Actor<typeof schedulerMachine>;
+}
+
+const SWEEP_MS = 50;
+const GRANTS_MS = 100;
+
+export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions): Scheduler {
+  const { bus, control, clock, random, log, registry } = ports;
+  const { node, instanceMb } = options;
+  const epoch = random.id(8);
+  const counters: Record<string, number> = {};
+  const count = (name: string) => {
+    counters[name] = (counters[name] ?? 0) + 1;
+  };
+  const lifecycle = createActor(schedulerMachine);
+  lifecycle.subscribe({ error: (error) => log.error("the lifecycle failed", { error: String(error) }) });
+  lifecycle.start();
+
+  const fleet = new Fleet();
+  const classes = new Classes();
+  const hosts = new Members(control, clock, (member) => {
+    log.warn("host lost", { host: member.id, epoch: member.epoch });
+    fleet.lost(member.id);
+    classes.hostLost(member.id, member.epoch);
+    grants.hostLost(member.id);
+    keeper.hostLost(member);
+  });
+  const frontends = new Members(control, clock, (member) => log.warn("frontend lost", { frontend: member.id, epoch: member.epoch }));
+  const schedulers = new Members(control, clock, (member) => log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch }));
+
+  const classOf = (account: string, name: string): FunctionClass =>
+    registry.function(account, name)?.settings.class ?? classes.classOf(`${account}.${name}`, clock.now());
+  const keeps = (functionKey: string) => rendezvous(functionKey, schedulers.ids(true)) === node;
+
+  const keeper = new Keeper({
+    bus,
+    control,
+    clock,
+    log,
+    registry,
+    fleet,
+    hosts,
+    node,
+    epoch,
+    instanceMb,
+    ownerAlive: (id) => frontends.has(id) || hosts.has(id),
+    classOf,
+    count,
+  });
+  const grants = new Grants({ control, clock, log, registry, fleet, classes, node, keeps, frontends: () => frontends.ids(true).length });
+
+  const subscriptions = [
+    control.hear(hostAnnouncement, ["*"], (announcement) => {
+      hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
+      fleet.announced(announcement);
+      if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
+      keeper.drawSoon();
+    }),
+    control.hear(nodeAnnouncement, ["frontend", "*"], (member) => void frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(callReport, [node], (report) => {
+      keeper.taken(report.placedTaken, report.from, report.epoch);
+      keeper.done(report.placedDone);
+      if (report.long !== undefined || report.longEnded !== undefined) keeper.longCalls(report.from, report.long ?? [], report.longEnded ?? []);
+    }),
+    bus.listen(SUBJECT.backAll(node), {}, (message) => keeper.cameBack(message)),
+    control.serve(syncNode, [node], async (change) => {
+      registry.sync(change);
+      if (change.function !== undefined) {
+        const [account = "", name = ""] = change.function.key.split(".");
+        await grants.recall(account, name, change.function.revision);
+      }
+      if (change.account !== undefined) {
+        const account = change.account.key;
+        await Promise.all(grants.grantedOf(account).map((name) => grants.recall(account, name, registry.revision(account, name) ?? 0)));
+      }
+      return {};
+    }),
+    bus.listen(SUBJECT.keeper(node), {}, (message) => keeper.arrived(message)),
+    serveFleet({
+      control,
+      node,
+      hosts,
+      frontends,
+      schedulers,
+      waiting: () => keeper.waiting(),
+      classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
+      cancelWaiting: (id) => keeper.cancel(id),
+      findInLog: (id, receivedAt) => ports.findInLog(id, receivedAt),
+      preload: (account, name, number, memoryMb) => preload({ control, clock, registry, fleet, instanceMb }, account, name, number, memoryMb),
+    }),
+  ];
+  const announce = () => control.tell(nodeAnnouncement, ["scheduler", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("keeping") });
+  const timers = [
+    clock.every(LIMITS.nodeHeartbeat.value, announce),
+    clock.every(SWEEP_MS, () => keeper.sweep()),
+    clock.every(GRANTS_MS, () => grants.renew()),
+    clock.every(BUSY_SWEEP_MS, () => classes.sweep(clock.now())),
+  ];
+  // It hears its own announcements only when the broker sends them back; it is alive from now on.
+  schedulers.heard({ id: node, epoch, draining: false });
+  lifecycle.send({ type: "loaded" });
+  announce();
+
+  return {
+    lifecycle,
+    live: () => ({ frontends: frontends.ids(), schedulers: schedulers.ids(), hosts: hosts.ids() }),
+    counters: () => counters,
+    async drain() {
+      lifecycle.send({ type: "drain" });
+      announce();
+      const until = clock.now() + LIMITS.drain.value;
+      while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+      lifecycle.send({ type: "rooms.empty" });
+      for (const timer of timers) timer.cancel();
+      for (const members of [hosts, frontends, schedulers]) members.stop();
+      await Promise.all(subscriptions.map((subscription) => subscription.stop()));
+    },
+  };
+}
+
+const BUSY_SWEEP_MS = 60_000;

@@ -1,0 +1,409 @@
+/**
+ * The keeper: holds the waiting rooms of the functions that hash to this scheduler and places their calls.
+ *
+ * K1  A call is sent only against room that hosts have shown; so it bounces at most when a host changed its mind.
+ * K2  Its body is kept until a host has taken it. Silence never causes a second placement: only a 503, a refusal,
+ *     or the death of the host before it took the call.
+ * K3  What cannot be placed waits, bounded in number, bytes and time; its caller hears why.
+ */
+import type { Bus, Message } from "../kit/bus.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import type { Member, Members } from "../kit/members.ts";
+import type { Clock, Log } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
+import { decode, joinHead, splitHead } from "../../protocol/codec.ts";
+import { type ErrorName, Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type CallHead, callHead, callReport, refusal } from "../../protocol/messages/call.ts";
+import { slotKey } from "../../protocol/names.ts";
+import type { RuntimeName } from "../../protocol/runtimes.ts";
+import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import type { ColdCause, FunctionClass } from "../../protocol/vocabulary.ts";
+import type { Fleet } from "./fleet.ts";
+import { type PlacementRequest, place, type Verdict } from "./placement/index.ts";
+import { WaitingRoom } from "./room.ts";
+
+interface KeptCall {
+  readonly number: number;
+  readonly head: CallHead;
+  body: Uint8Array | undefined;
+  readonly reply: string;
+  readonly functionKey: string;
+  readonly runtime: RuntimeName;
+  readonly network: boolean;
+  readonly waitUntil: number;
+  attempt: number;
+  hop: number;
+  /** `host:rung` that refused it → the host's announcement of that moment: it is asked again after a newer one. */
+  readonly refusedBy: Map<string, number>;
+  /** Why it waits, for the message if its time runs out. */
+  reason: string;
+  sent: { readonly host: string; readonly subject: string; readonly head: CallHead; absentSince: number | undefined } | undefined;
+  taken: { readonly host: string; readonly epoch: string } | undefined;
+}
+
+export interface KeeperPorts {
+  readonly bus: Bus;
+  readonly control: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry: Registry;
+  readonly fleet: Fleet;
+  readonly hosts: Members;
+  readonly node: string;
+  readonly epoch: string;
+  readonly instanceMb: number;
+  /** True while a node that owns calls (frontend or host) is alive. */
+  ownerAlive(node: string): boolean;
+  classOf(account: string, name: string): FunctionClass;
+  count(counter: string): void;
+}
+
+const RETRY_MS = 100;
+/** Views into a large read buffer are copied when they wait, unless the copy would cost more than it saves. */
+const COPY_BELOW = 16_384;
+
+export class Keeper {
+  readonly #ports: KeeperPorts;
+  readonly #rooms = new Map<string, WaitingRoom<KeptCall>>();
+  /** Calls that were sent to a host, until they are done. */
+  readonly #sent = new Map<number, KeptCall>();
+  /** Functions that have had a container before, for the cause of a cold start. */
+  readonly #seen = new Map<string, string>();
+  /** Long direct calls by host: what the keeper answers if the host dies. */
+  readonly #long = new Map<string, Map<string, string>>();
+  #next = 1;
+  #bytes = 0;
+  #drawing = false;
+
+  constructor(ports: KeeperPorts) {
+    this.#ports = ports;
+  }
+
+  /** Calls waiting now, by account.function. */
+  waiting(): Record<string, number> {
+    return Object.fromEntries([...this.#rooms].map(([key, room]) => [key, room.size]));
+  }
+
+  /** A call that a frontend or host asks us to place. */
+  arrived(message: Message): void {
+    const back = parseBackSubject(message.reply);
+    if (back === undefined) return this.#ports.count("dropped.badReply");
+    let head: CallHead;
+    let body: Uint8Array;
+    try {
+      const whole = splitHead(message.body);
+      head = callHead.parse(whole.head);
+      body = whole.body;
+    } catch (thrown) {
+      this.#fail(back.reply, Fault.from(thrown));
+      return;
+    }
+    if (head.inline !== undefined) this.#accept(head, body, back.reply, head.inline.runtime, false);
+    else {
+      this.#ports.registry.version(head.account, head.function, head.version).then(
+        (version) => {
+          if (version === undefined) this.#refuse(head, back.reply, new Fault("FunctionNotFound", `version ${head.version} of ${head.function} is gone`));
+          else this.#accept(head, body, back.reply, version.runtime, version.network);
+        },
+        (thrown: unknown) => this.#refuse(head, back.reply, Fault.from(thrown)),
+      );
+    }
+  }
+
+  /** A 503 or a refusal of something we sent. */
+  cameBack(message: Message): void {
+    const back = parseBackSubject(message.subject);
+    const call = back && this.#sent.get(back.number);
+    if (back === undefined || call?.sent === undefined || call.taken !== undefined || back.hop !== call.hop) return;
+    if (message.status === 503) return this.#absent(call);
+    const { refused, reason } = refusal.parse(decode(message.body));
+    this.#ports.count(`refused.${refused}`);
+    if (refused === "duplicate") return this.#forget(call);
+    this.#refusedBy(call, call.sent.host, call.sent.head);
+    call.reason = `host ${call.sent.host}: ${reason}`;
+    this.#again(call);
+  }
+
+  taken(numbers: readonly number[], host: string, epoch: string): void {
+    for (const number of numbers) {
+      const call = this.#sent.get(number);
+      if (call === undefined) continue;
+      this.#ports.fleet.settled(number);
+      call.taken = { host, epoch };
+      this.#release(call);
+    }
+    this.drawSoon();
+  }
+
+  done(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const call = this.#sent.get(number);
+      if (call !== undefined) this.#forget(call);
+    }
+    this.drawSoon();
+  }
+
+  longCalls(host: string, started: readonly { readonly call: string; readonly reply: string }[], ended: readonly string[]): void {
+    let known = this.#long.get(host);
+    if (known === undefined) this.#long.set(host, (known = new Map()));
+    for (const { call, reply } of started) known.set(call, reply);
+    for (const call of ended) known.delete(call);
+  }
+
+  hostLost(host: Member): void {
+    for (const call of [...this.#sent.values()]) {
+      if (call.taken === undefined) {
+        if (call.sent?.host === host.id) {
+          call.reason = `host ${host.id} was lost`;
+          this.#again(call);
+        }
+      } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) {
+        // Its owner speaks for it; if that is gone too, we do.
+        if (!this.#ports.ownerAlive(call.head.owner)) this.#fail(call.reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+        this.#forget(call);
+      }
+    }
+    for (const reply of this.#long.get(host.id)?.values() ?? []) this.#fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+    this.#long.delete(host.id);
+  }
+
+  /** Takes a waiting call out; its caller hears that it was cancelled. */
+  cancel(id: string): boolean {
+    for (const room of this.#rooms.values()) {
+      const [call] = room.remove((candidate) => candidate.head.call === id);
+      if (call === undefined) continue;
+      this.#refuse(call.head, call.reply, new Fault("Cancelled", "an operator cancelled the call"));
+      this.#release(call);
+      return true;
+    }
+    return false;
+  }
+
+  /** Ends what has waited too long; to be called a few times a second. */
+  sweep(): void {
+    const now = this.#ports.clock.now();
+    for (const [key, room] of this.#rooms) {
+      for (const call of room.remove((candidate) => candidate.waitUntil <= now)) {
+        this.#ports.count("expired");
+        this.#refuse(call.head, call.reply, new Fault("Throttled", `no place became free in time: ${call.reason}`, { retryAfterMs: 1_000 }));
+        this.#release(call);
+      }
+      if (room.size === 0) this.#rooms.delete(key);
+    }
+    for (const call of this.#sent.values()) {
+      if (call.taken !== undefined && now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) this.#forget(call);
+    }
+  }
+
+  /** Draws from all rooms after the current burst of messages. */
+  drawSoon(): void {
+    if (this.#drawing || this.#rooms.size === 0) return;
+    this.#drawing = true;
+    this.#ports.clock.soon(() => {
+      this.#drawing = false;
+      for (const [key, room] of this.#rooms) {
+        this.#draw(room);
+        if (room.size === 0) this.#rooms.delete(key);
+      }
+    });
+  }
+
+  #accept(head: CallHead, body: Uint8Array, reply: string, runtime: RuntimeName, network: boolean): void {
+    const functionKey = `${head.account}.${head.function}`;
+    let room = this.#rooms.get(functionKey);
+    if ((room?.size ?? 0) >= LIMITS.waitingCalls.value || this.#bytes + body.length > LIMITS.waitingBytes.value) {
+      this.#ports.count("roomFull");
+      this.#refuse(head, reply, new Fault("Throttled", "the waiting room is full", { retryAfterMs: 1_000 }));
+      return;
+    }
+    const call: KeptCall = {
+      number: this.#next++,
+      head,
+      body: body.length < COPY_BELOW ? body.slice() : body,
+      reply,
+      functionKey,
+      runtime,
+      network,
+      waitUntil: this.#ports.clock.now() + head.waitMs,
+      attempt: head.attempt,
+      hop: 0,
+      refusedBy: new Map(),
+      reason: "it has just arrived",
+      sent: undefined,
+      taken: undefined,
+    };
+    this.#bytes += body.length;
+    if (room === undefined) this.#rooms.set(functionKey, (room = new WaitingRoom()));
+    room.add(sourceOf(head), call);
+    this.#draw(room);
+    if (room.size === 0) this.#rooms.delete(functionKey);
+  }
+
+  #draw(room: WaitingRoom<KeptCall>): void {
+    for (let drawn = room.draw(); drawn !== undefined; drawn = room.draw()) {
+      const { source, item: call } = drawn;
+      const verdict = place(this.#request(call), this.#ports.fleet);
+      if (verdict.kind === "place") this.#send(call, verdict);
+      else if (verdict.kind === "refuse") {
+        this.#release(call);
+        this.#refuse(call.head, call.reply, new Fault(verdict.error, verdict.reason));
+      } else {
+        if (!call.reason.startsWith("host ")) call.reason = verdict.reason;
+        room.putBack(source, call);
+        return;
+      }
+    }
+  }
+
+  #request(call: KeptCall): PlacementRequest {
+    const { head } = call;
+    const code = head.inline?.digest ?? head.version;
+    return {
+      account: head.account,
+      functionKey: call.functionKey,
+      codeKey: `${call.functionKey}.${code}`,
+      key: slotKey(head.account, head.function, code, head.memoryMb),
+      runtime: call.runtime,
+      network: call.network,
+      memoryMb: head.memoryMb,
+      runtimeWanted: head.runtimeWanted,
+      functionCap: head.containers,
+      accountCap: this.#ports.registry.account(head.account)?.containers ?? LIMITS.containersPerAccount.value,
+      ahead: 0,
+      refusedBy: this.#stillRefusing(call),
+      instanceMb: this.#ports.instanceMb,
+    };
+  }
+
+  #send(call: KeptCall, verdict: Extract<Verdict, { kind: "place" }>): void {
+    if (call.body === undefined) return;
+    const { head } = call;
+    const request = this.#request(call);
+    const sent: CallHead = {
+      ...head,
+      attempt: call.attempt,
+      class: this.#ports.classOf(head.account, head.function),
+      waitMs: Math.max(0, call.waitUntil - this.#ports.clock.now()),
+      place: {
+        rung: verdict.rung,
+        by: "keeper",
+        reason: verdict.reason,
+        ...(verdict.instance !== undefined && { instance: verdict.instance }),
+        ...(verdict.instanceMb !== undefined && { instanceMb: verdict.instanceMb }),
+        ...(verdict.rung !== "hot" && { coldCause: this.#coldCause(call, request.key) }),
+      },
+    };
+    call.hop++;
+    call.sent = { host: verdict.host, subject: SUBJECT.host(verdict.host), head: sent, absentSince: undefined };
+    this.#sent.set(call.number, call);
+    this.#ports.fleet.ordered(call.number, {
+      host: verdict.host,
+      rung: verdict.rung,
+      instance: verdict.instance,
+      key: request.key,
+      functionKey: call.functionKey,
+      account: head.account,
+      runtime: call.runtime,
+      memoryMb: head.memoryMb,
+    });
+    this.#transmit(call);
+  }
+
+  #transmit(call: KeptCall): void {
+    if (call.sent === undefined || call.body === undefined) return;
+    this.#ports.bus.send(call.sent.subject, joinHead(call.sent.head, call.body), SUBJECT.back(this.#ports.node, call.number, call.hop, call.reply));
+  }
+
+  #coldCause(call: KeptCall, key: string): ColdCause {
+    const before = this.#seen.get(call.functionKey);
+    const others = this.#ports.fleet.containers({ functionKey: call.functionKey });
+    this.#seen.delete(call.functionKey);
+    this.#seen.set(call.functionKey, key);
+    if (this.#seen.size > LIMITS.absentNames.value) this.#seen.delete(this.#seen.keys().next().value as string);
+    if (call.reason.endsWith("was lost")) return "host-lost";
+    if (before === undefined) return "first";
+    if (before !== key) return before.slice(0, before.lastIndexOf("@")) === key.slice(0, key.lastIndexOf("@")) ? "amount-changed" : "code-changed";
+    return others > 0 ? "scale-out" : "evicted";
+  }
+
+  /** The host looks absent: after a broker's death live hosts do for a while, so it is tried again until it is declared lost. */
+  #absent(call: KeptCall): void {
+    const { clock, hosts, fleet } = this.#ports;
+    const sent = call.sent;
+    if (sent === undefined) return;
+    sent.absentSince ??= clock.now();
+    this.#ports.count("absent");
+    if (!hosts.has(sent.host) || fleet.host(sent.host) === undefined || clock.now() - sent.absentSince > LIMITS.absentHost.value) {
+      call.reason = `host ${sent.host} was lost`;
+      this.#refusedBy(call, sent.host, sent.head);
+      this.#again(call);
+      return;
+    }
+    call.hop++;
+    clock.after(RETRY_MS, () => {
+      if (this.#sent.get(call.number) === call && call.taken === undefined) this.#transmit(call);
+    });
+  }
+
+  #refusedBy(call: KeptCall, host: string, head: CallHead): void {
+    call.refusedBy.set(`${host}:${head.place?.rung ?? "hot"}`, this.#ports.fleet.host(host)?.announcement.seq ?? -1);
+  }
+
+  #stillRefusing(call: KeptCall): ReadonlySet<string> {
+    const refusing = new Set<string>();
+    for (const [at, seq] of call.refusedBy) {
+      const host = this.#ports.fleet.host(at.slice(0, at.lastIndexOf(":")));
+      if (host !== undefined && host.announcement.seq === seq) refusing.add(at);
+    }
+    return refusing;
+  }
+
+  /** Back into the room, at the front of its source, for another placement. */
+  #again(call: KeptCall): void {
+    this.#ports.fleet.settled(call.number);
+    this.#sent.delete(call.number);
+    call.sent = undefined;
+    call.attempt++;
+    if (call.attempt > LIMITS.attempts.value || this.#ports.clock.now() > call.waitUntil) {
+      this.#release(call);
+      this.#refuse(call.head, call.reply, new Fault("Throttled", `no host took the call: ${call.reason}`, { retryAfterMs: 1_000 }));
+      return;
+    }
+    let room = this.#rooms.get(call.functionKey);
+    if (room === undefined) this.#rooms.set(call.functionKey, (room = new WaitingRoom()));
+    room.putBack(sourceOf(call.head), call);
+    this.drawSoon();
+  }
+
+  #release(call: KeptCall): void {
+    if (call.body === undefined) return;
+    this.#bytes -= call.body.length;
+    call.body = undefined;
+  }
+
+  #forget(call: KeptCall): void {
+    this.#ports.fleet.settled(call.number);
+    this.#release(call);
+    this.#sent.delete(call.number);
+  }
+
+  /** Answers the caller in the place of a host, and tells the owner that the call is over. */
+  #refuse(head: CallHead, reply: string, fault: Fault): void {
+    this.#fail(reply, fault);
+    const { control, node, epoch } = this.#ports;
+    control.tell(callReport, [head.owner], { from: node, epoch, taken: [], done: [head.number], placedTaken: [], placedDone: [] });
+  }
+
+  #fail(reply: string, fault: Fault): void {
+    const name: ErrorName = fault.name;
+    this.#ports.count(`failed.${name}`);
+    if (name === "Internal") this.#ports.log.error("a call failed inside", { error: fault.stack, cause: String(fault.cause ?? "") });
+    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
+  }
+}
+
+/** Direct callers are one source each by how they came; triggers and queues will be others. */
+function sourceOf(head: CallHead): string {
+  return head.chain === undefined ? "callers" : "functions";
+}

@@ -1,0 +1,118 @@
+/**
+ * The placement policy: from a call and the fleet to a place, a wait with its reason, or a refusal. Pure; production
+ * and simulation run exactly this. The ladder is tried from the cheapest rung down.
+ *
+ * P1  A function's instance is taken or booted one at a time (single flight): others wait and become its containers.
+ * P2  The caps of function and account are never overshot by this keeper's own orders.
+ * P3  With busy containers at hand, whichever is sooner: waiting for one of them or making another (F025).
+ */
+import type { Fleet } from "../fleet.ts";
+import { cold } from "./cold.ts";
+import { hot } from "./hot.ts";
+import { cached, own } from "./own.ts";
+import type { PlacementRequest, RungPolicy, Verdict } from "./request.ts";
+import { warm } from "./warm.ts";
+
+export type { PlacementRequest, Verdict } from "./request.ts";
+
+/** Ways to get a container on an instance that the account already has, then ways to get an instance. */
+const ON_OWN_INSTANCE: readonly RungPolicy[] = [cached, own];
+const NEW_INSTANCE: readonly RungPolicy[] = [warm, cold];
+
+export function place(request: PlacementRequest, fleet: Fleet): Verdict {
+  const impossible = unavailable(request, fleet);
+  if (impossible !== undefined) return impossible;
+  const idle = hot(request, fleet);
+  if (idle !== undefined) return idle;
+  const created = placeNew(request, fleet);
+  if (created.kind !== "place") return created;
+  return sooner(request, fleet, created.estimateMs) ?? created;
+}
+
+/** The ladder for one more container, whether or not one is idle. */
+export function placeNew(request: PlacementRequest, fleet: Fleet): Verdict {
+  return (
+    unavailable(request, fleet) ??
+    atCap(request, fleet) ??
+    first(ON_OWN_INSTANCE, request, fleet) ??
+    inFlight(request, fleet) ??
+    first(NEW_INSTANCE, request, fleet) ?? { kind: "wait", reason: "no host has room" }
+  );
+}
+
+function first(ladder: readonly RungPolicy[], request: PlacementRequest, fleet: Fleet): Verdict | undefined {
+  for (const rung of ladder) {
+    const verdict = rung(request, fleet);
+    if (verdict !== undefined) return verdict;
+  }
+  return undefined;
+}
+
+/** What no waiting would cure: a runtime that no host offers, an amount that no host has. */
+function unavailable(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
+  const hosts = fleet.taking();
+  if (hosts.length === 0) return { kind: "wait", reason: "no host is there" };
+  const offered = hosts.filter((host) => offers(host.announcement.runtimes[request.runtime], request));
+  if (offered.length === 0) {
+    const wanted = request.runtimeWanted ?? request.runtime;
+    const has = [...new Set(hosts.flatMap((host) => Object.values(host.announcement.runtimes)))].join(", ");
+    return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host offers ${wanted}; there is ${has || "no runtime"}` };
+  }
+  const largest = Math.max(...offered.map((host) => host.announcement.memoryMb));
+  if (largest < request.memoryMb) {
+    return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host has ${request.memoryMb} MB for one container; the largest has ${largest}` };
+  }
+  return undefined;
+}
+
+/** "node 20.20.2" offers node, node@20, node@20.20 and node@20.20.2. */
+export function offers(version: string | undefined, request: Pick<PlacementRequest, "runtime" | "runtimeWanted">): boolean {
+  if (version === undefined) return false;
+  if (request.runtimeWanted === undefined) return true;
+  const [name, wanted] = request.runtimeWanted.split("@");
+  if (name !== request.runtime) return false;
+  const has = version.split(" ")[1] ?? "";
+  return wanted === undefined || has === wanted || has.startsWith(`${wanted}.`);
+}
+
+function atCap(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
+  if (fleet.containers({ functionKey: request.functionKey }) >= request.functionCap) {
+    return { kind: "wait", reason: `the function is at its cap of ${request.functionCap} containers` };
+  }
+  if (fleet.containers({ account: request.account }) >= request.accountCap) {
+    return { kind: "wait", reason: `the account is at its cap of ${request.accountCap} containers` };
+  }
+  return undefined;
+}
+
+/** P1: an instance for this function is on its way; this call becomes one of its containers. */
+function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
+  for (const order of fleet.orders()) {
+    if ((order.rung === "warm" || order.rung === "cold") && order.functionKey === request.functionKey) {
+      return { kind: "wait", reason: "an instance for the function is being taken" };
+    }
+  }
+  for (const host of fleet.taking()) {
+    for (const instance of host.instances.values()) {
+      if (instance.state === "booting" && instance.account === request.account && instance.runtime === request.runtime && instance.network === request.network) {
+        return { kind: "wait", reason: `instance ${instance.id} is booting for the account` };
+      }
+    }
+  }
+  return undefined;
+}
+
+/** P3: waiting, when a busy container will be free before a new one could be there. */
+function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verdict | undefined {
+  const mean = fleet.meanRunMs(request.functionKey);
+  if (mean === 0) return undefined;
+  let busy = 0;
+  for (const host of fleet.taking()) {
+    const slots = fleet.slots(host, request.key);
+    busy += slots.busy + slots.loading;
+  }
+  if (busy === 0) return undefined;
+  const waitMs = (mean * (request.ahead + 1)) / busy;
+  if (waitMs > createMs) return undefined;
+  return { kind: "wait", reason: `a busy container is expected in ${waitMs.toFixed(1)} ms, a new one in ${createMs.toFixed(1)} ms` };
+}
