@@ -1,0 +1,4 @@
+"""Stands for a package from the index."""
+from .case import title
+
+__all__ = ["title"]
