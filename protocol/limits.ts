@@ -120,6 +120,9 @@ export const LIMITS = {
   callRecords: limit(2_000, "count", "call records of one host per second that are kept; traced and failed calls come first"),
   callsKept: limit(256 * MiB, "bytes", "call log in the broker; the oldest go first"),
   logsKept: limit(256 * MiB, "bytes", "function logs in the broker; the oldest go first"),
+  recordsLife: limit(7 * 86_400_000, "ms", "age at which call records and logs go from the broker"),
+  inlineLife: limit(3_600_000, "ms", "age at which code that came inside a request goes from the object store"),
+  watchRetry: limit(250, "ms", "pause before a watch of a bucket that ended is begun again"),
   // the broker that we start, and the supervisor
   brokerPending: limit(32 * MiB, "bytes", "what may wait in the broker for one connection, else the connection is dropped"),
   brokerFiles: limit(8_192 * MiB, "bytes", "everything that is stored in the broker on disk, else writes are refused"),
