@@ -71,14 +71,20 @@ const MOST_OUTPUT = 4 * LIMITS.bundle.value;
 export async function compilePython(sources: readonly Source[], main: string, handler: string): Promise<Compiled> {
   const { out, errors, ended } = await run(input(sources, main, handler));
   if (out.subarray(0, 4).toString("latin1") !== "PYC1") {
-    return { code: [], complaints: [], handlerMissing: false, missing: `python3 does not run on this machine (${shown(errors.trim().split("\n", 1)[0] || ended)})` };
+    return {
+      code: [],
+      complaints: [],
+      handlerMissing: false,
+      missing: `python3 does not run on this machine (${shown(errors.trim().split("\n", 1)[0] || ended)})`,
+    };
   }
   const code: Source[] = [];
   const complaints: Complaint[] = [];
   let at = 4;
   for (const { name } of sources) {
     const part = cut(out, at);
-    if (part === undefined) throw new Fault("BadCode", `${shown(name)} cannot be compiled: the Python compiler ended (${shown(ended)}).`);
+    if (part === undefined)
+      throw new Fault("BadCode", `${shown(name)} cannot be compiled: the Python compiler ended (${shown(ended)}).`);
     if (part.tag === 0) code.push({ name, bytes: part.bytes });
     else complaints.push(complaintOf(name, part.bytes));
     at = part.end;
@@ -107,9 +113,20 @@ function cut(out: Buffer, at: number): { tag: number; bytes: Buffer; end: number
 }
 
 function complaintOf(file: string, bytes: Buffer): Complaint {
-  const { what, line, column, text } = JSON.parse(bytes.toString()) as { what: string; line?: number | null; column?: number | null; text?: string };
+  const { what, line, column, text } = JSON.parse(bytes.toString()) as {
+    what: string;
+    line?: number | null;
+    column?: number | null;
+    text?: string;
+  };
   if (typeof line !== "number") return { what, file };
-  return { what, file, line, column: typeof column === "number" && column > 0 ? column : 1, ...(text && { text: text.replace(/\r?\n[^]*$/, "") }) };
+  return {
+    what,
+    file,
+    line,
+    column: typeof column === "number" && column > 0 ? column : 1,
+    ...(text && { text: text.split(/\r?\n/, 1)[0] ?? "" }),
+  };
 }
 
 /** Runs the compiler; `ended` says in words how it ended. Never rejects. */
@@ -117,7 +134,11 @@ function run(data: Buffer): Promise<{ out: Buffer; errors: string; ended: string
   return new Promise((resolve) => {
     // Not -I: that would also ignore the hash seed, on which the order of constants depends.
     const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON")));
-    const child = spawn("python3", ["-s", "-S", "-B", "-W", "ignore", "-c", SCRIPT], { cwd: "/", env: { ...environment, PYTHONHASHSEED: "0" }, stdio: "pipe" });
+    const child = spawn("python3", ["-s", "-S", "-B", "-W", "ignore", "-c", SCRIPT], {
+      cwd: "/",
+      env: { ...environment, PYTHONHASHSEED: "0" },
+      stdio: "pipe",
+    });
     const out: Buffer[] = [];
     let bytes = 0;
     let errors = "";
@@ -140,8 +161,18 @@ function run(data: Buffer): Promise<{ out: Buffer; errors: string; ended: string
     });
     // A compiler that died early no longer reads; its end is told by `close`.
     child.stdin.on("error", () => undefined);
-    child.on("error", (thrown) => finish("code" in thrown && thrown.code === "ENOENT" ? "there is none" : thrown.message));
-    child.on("close", (code, signal) => finish(slow ? `it took longer than ${LIMITS.bundleTime.value / 1000} s` : signal === null ? `exit code ${code}` : `signal ${signal}`));
+    child.on("error", (thrown) =>
+      finish("code" in thrown && thrown.code === "ENOENT" ? "there is none" : thrown.message),
+    );
+    child.on("close", (code, signal) =>
+      finish(
+        slow
+          ? `it took longer than ${LIMITS.bundleTime.value / 1000} s`
+          : signal === null
+            ? `exit code ${code}`
+            : `signal ${signal}`,
+      ),
+    );
     child.stdin.end(data);
   });
 }

@@ -39,14 +39,19 @@ const STEMS = {
   python: ["main", "handler", "app", "function", "lambda_function", "index"],
 } as const satisfies Record<RuntimeName, readonly string[]>;
 
-const ENDINGS = { node: [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs"], python: [".py"] } as const satisfies Record<RuntimeName, readonly string[]>;
+const ENDINGS = { node: [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs"], python: [".py"] } as const satisfies Record<
+  RuntimeName,
+  readonly string[]
+>;
 const ALL_ENDINGS = [...ENDINGS.node, ...ENDINGS.python];
 
 /** Throws Fault BadRequest, or BundleTooLarge for an entry that is too large by itself. */
 export async function findEntry(path: string, options: BundleOptions): Promise<Entry> {
   const { real, info } = await look(path);
   const named = splitHandler(options.handler);
-  const found = info.isDirectory() ? await inDirectory(real, path, options.runtime, named?.module) : asFile(real, path, options.runtime, named?.module);
+  const found = info.isDirectory()
+    ? await inDirectory(real, path, options.runtime, named?.module)
+    : asFile(real, path, options.runtime, named?.module);
   await checkText(join(found.root, found.file), found.runtime);
   return { ...found, handler: named?.name ?? RUNTIMES[found.runtime].handler, handlerNamed: named !== undefined };
 }
@@ -55,7 +60,8 @@ async function look(path: string): Promise<{ real: string; info: Stats }> {
   try {
     const real = await realpath(path);
     const info = await stat(real);
-    if (!info.isFile() && !info.isDirectory()) throw new Fault("BadRequest", `${shown(path)} is neither a file nor a directory.`);
+    if (!info.isFile() && !info.isDirectory())
+      throw new Fault("BadRequest", `${shown(path)} is neither a file nor a directory.`);
     return { real, info };
   } catch (thrown) {
     if (thrown instanceof Fault) throw thrown;
@@ -63,17 +69,30 @@ async function look(path: string): Promise<{ real: string; info: Stats }> {
   }
 }
 
-function asFile(real: string, path: string, runtime: RuntimeName | undefined, module: string | undefined): Omit<Entry, "handler" | "handlerNamed"> {
+function asFile(
+  real: string,
+  path: string,
+  runtime: RuntimeName | undefined,
+  module: string | undefined,
+): Omit<Entry, "handler" | "handlerNamed"> {
   const ending = extname(real);
   const told = runtimeOf(ending);
-  if (told === undefined) throw new Fault("BadRequest", `${shown(path)} has an unknown ending; functions end in ${ALL_ENDINGS.join(", ")}.`);
-  if (runtime !== undefined && runtime !== told) throw new Fault("BadRequest", `${shown(path)} is code for ${told}, but the runtime was given as ${runtime}.`);
+  if (told === undefined)
+    throw new Fault("BadRequest", `${shown(path)} has an unknown ending; functions end in ${ALL_ENDINGS.join(", ")}.`);
+  if (runtime !== undefined && runtime !== told)
+    throw new Fault("BadRequest", `${shown(path)} is code for ${told}, but the runtime was given as ${runtime}.`);
   const stem = basename(real, ending);
-  if (module !== undefined && module !== stem) throw new Fault("BadRequest", `The handler names the module "${shown(module)}", but the file is ${shown(path)}.`);
+  if (module !== undefined && module !== stem)
+    throw new Fault("BadRequest", `The handler names the module "${shown(module)}", but the file is ${shown(path)}.`);
   return { runtime: told, root: dirname(real), file: basename(real), whole: false };
 }
 
-async function inDirectory(root: string, path: string, runtime: RuntimeName | undefined, module: string | undefined): Promise<Omit<Entry, "handler" | "handlerNamed">> {
+async function inDirectory(
+  root: string,
+  path: string,
+  runtime: RuntimeName | undefined,
+  module: string | undefined,
+): Promise<Omit<Entry, "handler" | "handlerNamed">> {
   const looked: string[] = [];
   if (runtime !== "python" && module === undefined) {
     const main = await packageMain(root, (file) => isInside(root, file));
@@ -92,8 +111,13 @@ async function inDirectory(root: string, path: string, runtime: RuntimeName | un
     }
   }
   const [first, second] = found;
-  if (first === undefined) throw new Fault("BadRequest", `The directory ${shown(path)} has no entry; looked for ${looked.join("; and ")}.`);
-  if (second !== undefined) throw new Fault("BadRequest", `The directory ${shown(path)} has ${first.file} and ${second.file}; say which runtime is meant with --runtime.`);
+  if (first === undefined)
+    throw new Fault("BadRequest", `The directory ${shown(path)} has no entry; looked for ${looked.join("; and ")}.`);
+  if (second !== undefined)
+    throw new Fault(
+      "BadRequest",
+      `The directory ${shown(path)} has ${first.file} and ${second.file}; say which runtime is meant with --runtime.`,
+    );
   return { ...first, root, whole: true };
 }
 
@@ -102,7 +126,8 @@ async function isInside(root: string, file: string): Promise<boolean> {
   try {
     const real = await realpath(join(root, file));
     if (!(await stat(real)).isFile()) return false;
-    if (!within(root, real)) throw new Fault("BadRequest", `${shown(file)} leads out of the directory; deploy what it points at.`);
+    if (!within(root, real))
+      throw new Fault("BadRequest", `${shown(file)} leads out of the directory; deploy what it points at.`);
     return true;
   } catch (thrown) {
     if (thrown instanceof Fault) throw thrown;
@@ -143,7 +168,8 @@ export function checkSource(name: string, bytes: Uint8Array, runtime: RuntimeNam
 }
 
 function runtimeOf(ending: string): RuntimeName | undefined {
-  for (const runtime of Object.values(RUNTIMES)) if ((runtime.endings as readonly string[]).includes(ending)) return runtime.name;
+  for (const runtime of Object.values(RUNTIMES))
+    if ((runtime.endings as readonly string[]).includes(ending)) return runtime.name;
   return undefined;
 }
 
@@ -159,7 +185,10 @@ export function splitHandler(handler: string | undefined): { module?: string; na
   const module = dot < 0 ? undefined : handler.slice(0, dot);
   const wellFormed = /^[\p{ID_Start}_$][\p{ID_Continue}$]{0,127}$/u.test(name);
   if (!wellFormed || (module !== undefined && !/^[\w-]+([./][\w-]+){0,15}$/.test(module))) {
-    throw new Fault("BadRequest", `"${shown(handler)}" is not the name of a handler; write function or module.function.`);
+    throw new Fault(
+      "BadRequest",
+      `"${shown(handler)}" is not the name of a handler; write function or module.function.`,
+    );
   }
   return module === undefined ? { name } : { module, name };
 }

@@ -11,7 +11,10 @@ import { packPython, packPythonSource } from "./python.ts";
 export type { Bundle } from "./bundle.ts";
 export type { BundleOptions } from "./entry.ts";
 
-const FROM_FILES = { node: packNode, python: packPython } as const satisfies Record<RuntimeName, (entry: Entry) => Promise<Packed>>;
+const FROM_FILES = { node: packNode, python: packPython } as const satisfies Record<
+  RuntimeName,
+  (entry: Entry) => Promise<Packed>
+>;
 const FROM_SOURCE = { node: packNodeSource, python: packPythonSource } as const satisfies Record<
   RuntimeName,
   (source: string, handler: Pick<Entry, "handler" | "handlerNamed">) => Promise<Packed>
@@ -34,10 +37,15 @@ export async function makeBundle(path: string, options: BundleOptions = {}): Pro
 export async function bundleSource(source: string, runtime: RuntimeName, handler?: string): Promise<Bundle> {
   const bytes = Buffer.byteLength(source);
   const most = LIMITS.inlineSource.value;
-  if (bytes > most) throw new Fault("PayloadTooLarge", `Code inside a request may have ${most} bytes; this has ${bytes}. Deploy it instead.`);
+  if (bytes > most)
+    throw new Fault(
+      "PayloadTooLarge",
+      `Code inside a request may have ${most} bytes; this has ${bytes}. Deploy it instead.`,
+    );
   checkSource("The code", Buffer.from(source), runtime);
   const named = splitHandler(handler);
-  if (named?.module !== undefined) throw new Fault("BadRequest", "The handler of code inside a request is the name of a function, without a module.");
+  if (named?.module !== undefined)
+    throw new Fault("BadRequest", "The handler of code inside a request is the name of a function, without a module.");
   const chosen = { handler: named?.name ?? RUNTIMES[runtime].handler, handlerNamed: named !== undefined };
   return seal(runtime, await FROM_SOURCE[runtime](source, chosen));
 }

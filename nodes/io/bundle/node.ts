@@ -38,17 +38,32 @@ const SETTINGS = {
   logLimit: 50,
   banner: { js: FIRST_LINE },
   // A bundle has no place of its own in a file system; what asks for one gets a name instead of undefined.
-  define: { "import.meta.url": '"file:///function.cjs"', "import.meta.filename": '"/function.cjs"', "import.meta.dirname": '"/"' },
-  logOverride: { "unsupported-require-call": "warning", "unsupported-dynamic-import": "warning", "empty-import-meta": "silent" },
+  define: {
+    "import.meta.url": '"file:///function.cjs"',
+    "import.meta.filename": '"/function.cjs"',
+    "import.meta.dirname": '"/"',
+  },
+  logOverride: {
+    "unsupported-require-call": "warning",
+    "unsupported-dynamic-import": "warning",
+    "empty-import-meta": "silent",
+  },
 } as const satisfies BuildOptions;
 
 /** Bundles an entry with everything it imports. Throws Fault BadCode, BundleTooLarge. */
 export async function packNode(entry: Entry): Promise<Packed> {
   const guard = new Guard();
-  const options = { ...SETTINGS, absWorkingDir: entry.root, outfile: join(entry.root, "function.cjs"), entryPoints: [join(entry.root, entry.file)], plugins: [guard.plugin] };
+  const options = {
+    ...SETTINGS,
+    absWorkingDir: entry.root,
+    outfile: join(entry.root, "function.cjs"),
+    entryPoints: [join(entry.root, entry.file)],
+    plugins: [guard.plugin],
+  };
   const built = await build(options, guard);
   const escaped = entry.whole ? escapes(entry.root, built.metafile) : undefined;
-  if (escaped !== undefined) throw new Fault("BadCode", `${shown(escaped)} is a symbolic link that leads out of the directory.`);
+  if (escaped !== undefined)
+    throw new Fault("BadCode", `${shown(escaped)} is a symbolic link that leads out of the directory.`);
   return pack(built, await pickHandler(built, options, entry), Object.keys(built.metafile.inputs).length);
 }
 
@@ -65,7 +80,7 @@ export async function packNodeSource(source: string, handler: Handler): Promise<
     stdin: { contents: source, loader: "ts", sourcefile: "function.ts" },
     tsconfigRaw: "{}",
   } satisfies BuildOptions;
-  const built = await build(options, undefined);
+  const built = await build(options);
   for (const { imports } of Object.values(built.metafile.outputs)) {
     const foreign = imports.find(({ path }) => !isBuiltin(path));
     if (foreign !== undefined) throw new Fault("BadCode", complain([complaintOfImport(source, foreign.path)]));
@@ -83,33 +98,66 @@ function complaintOfImport(source: string, path: string): Complaint {
 }
 
 function pack(built: Built, handler: string, files: number): Packed {
-  const output = (ending: string): Uint8Array => built.outputFiles.find((file) => file.path.endsWith(ending))?.contents ?? new Uint8Array(0);
+  const output = (ending: string): Uint8Array =>
+    built.outputFiles.find((file) => file.path.endsWith(ending))?.contents ?? new Uint8Array(0);
   let map = output(".map");
   const warnings = built.warnings.map((warning) => complain([complaintOf(warning)]));
   if (map.length > LIMITS.sourceMap.value) {
     map = new Uint8Array(0);
-    warnings.push(`The source map is larger than ${megabytes(LIMITS.sourceMap.value)} and was left out; stacks will name lines of the bundle.`);
+    warnings.push(
+      `The source map is larger than ${megabytes(LIMITS.sourceMap.value)} and was left out; stacks will name lines of the bundle.`,
+    );
   }
   const code = Buffer.concat([output("function.cjs"), Buffer.from(`//# map ${sha256(map)}\n`)]);
   return { handler, code, files, warnings, ...(map.length > 0 && { map }) };
 }
 
-async function build(options: BuildOptions & { write: false; metafile: true }, guard: Guard | undefined): Promise<Built> {
+async function build(options: BuildOptions & { write: false; metafile: true }, guard?: Guard): Promise<Built> {
+  try {
+    return await compile(options);
+  } catch (thrown) {
+    throw guard?.refusal ?? faultOf(thrown);
+  }
+}
+
+/** Counts esbuild's processes: of several builds that lost the same one, only the first puts it away. */
+let generation = 0;
+
+/**
+ * One build, and one more when esbuild's process was gone: killed from outside, or put away with another build.
+ * A build cannot be taken back alone: one that lasts too long takes the process with it.
+ */
+async function compile(options: BuildOptions & { write: false; metafile: true }, again = true): Promise<Built> {
   const esbuild = await import("esbuild");
+  const own = generation;
+  const putAway = async (): Promise<void> => {
+    if (own !== generation) return;
+    generation += 1;
+    await esbuild.stop();
+  };
   const limit = LIMITS.bundleTime.value;
   let timer: NodeJS.Timeout | undefined;
   const tooSlow = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Fault("BadCode", `Bundling took longer than ${limit / 1000} s and was given up.`)), limit);
+    timer = setTimeout(
+      () => reject(new Fault("BadCode", `Bundling took longer than ${limit / 1000} s and was given up.`)),
+      limit,
+    );
   });
   try {
     return await Promise.race([esbuild.build(options), tooSlow]);
   } catch (thrown) {
-    // A build cannot be taken back alone: esbuild's process goes, the next build starts another.
-    if (thrown instanceof Fault) await esbuild.stop();
-    throw guard?.refusal ?? faultOf(thrown);
+    if (thrown instanceof Fault) {
+      await putAway();
+      throw thrown;
+    }
+    const gone = thrown instanceof Error && !("errors" in thrown) && /service (was|is)/.test(thrown.message);
+    if (!gone) throw thrown;
+    await putAway();
+    if (!again) throw new Fault("BadCode", "The compiler ended twice while it read this code.", undefined, thrown);
   } finally {
     clearTimeout(timer);
   }
+  return compile(options, false);
 }
 
 /** What esbuild may load: regular files, bounded in number and bytes before they are read. */
@@ -126,9 +174,18 @@ class Guard {
         if (!info.isFile()) return { errors: [{ text: `${shown(path)} is not a regular file` }] };
         this.#files += 1;
         this.#bytes += info.size;
-        if (this.#files > LIMITS.bundleFiles.value) return this.#refuse(`The code imports more than ${LIMITS.bundleFiles.value} files`);
-        if (this.#bytes > LIMITS.bundle.value) return this.#refuse(`The imported files have more than ${megabytes(LIMITS.bundle.value)} together (the last was ${shown(path)}, ${megabytes(info.size)})`);
-        if (path.endsWith(".node")) return { errors: [{ text: "A native addon (.node file) cannot be part of a bundle; use a package without native code" }] };
+        if (this.#files > LIMITS.bundleFiles.value)
+          return this.#refuse(`The code imports more than ${LIMITS.bundleFiles.value} files`);
+        if (this.#bytes > LIMITS.bundle.value)
+          return this.#refuse(
+            `The imported files have more than ${megabytes(LIMITS.bundle.value)} together (the last was ${shown(path)}, ${megabytes(info.size)})`,
+          );
+        if (path.endsWith(".node"))
+          return {
+            errors: [
+              { text: "A native addon (.node file) cannot be part of a bundle; use a package without native code" },
+            ],
+          };
         return undefined;
       });
     },
@@ -154,23 +211,35 @@ function escapes(root: string, metafile: Metafile): string | undefined {
 
 /** Refuses a handler that the code is known not to export; an entry in CommonJS tells only when it runs. */
 async function pickHandler(built: Built, options: BuildOptions, { handler, handlerNamed }: Handler): Promise<string> {
-  const entryPoint = Object.values(built.metafile.outputs).find((output) => output.entryPoint !== undefined)?.entryPoint;
+  const entryPoint = Object.values(built.metafile.outputs).find(
+    (output) => output.entryPoint !== undefined,
+  )?.entryPoint;
   if (entryPoint === undefined || built.metafile.inputs[entryPoint]?.format !== "esm") return handler;
-  const esbuild = await import("esbuild");
-  const again = await esbuild.build({ ...options, format: "esm", sourcemap: false, write: false, metafile: true });
-  const exported = Object.values(again.metafile.outputs).find((output) => output.entryPoint === entryPoint)?.exports ?? [];
+  const again = await build({ ...options, format: "esm", sourcemap: false, write: false, metafile: true });
+  const exported =
+    Object.values(again.metafile.outputs).find((output) => output.entryPoint === entryPoint)?.exports ?? [];
   if (exported.includes(handler)) return handler;
   if (!handlerNamed && exported.includes("default")) return "default";
   // `export * from` a CommonJS module: the names are known only when it runs.
   if (again.outputFiles.some((file) => file.text.includes("__reExport("))) return handler;
-  const what = exported.length === 0 ? "it exports nothing" : `it exports ${exported.slice(0, 10).map(shown).join(", ")}`;
-  throw new Fault("BadCode", `${shown(entryPoint)} does not export "${handler}"; ${what}. Export it, or name the handler with --handler.`);
+  const what =
+    exported.length === 0 ? "it exports nothing" : `it exports ${exported.slice(0, 10).map(shown).join(", ")}`;
+  throw new Fault(
+    "BadCode",
+    `${shown(entryPoint)} does not export "${handler}"; ${what}. Export it, or name the handler with --handler.`,
+  );
 }
 
 function faultOf(thrown: unknown): Fault {
   if (thrown instanceof Fault) return thrown;
   const failure = thrown as Partial<BuildFailure>;
-  if (!Array.isArray(failure.errors) || failure.errors.length === 0) return new Fault("BadCode", `The code cannot be bundled: ${shown(thrown instanceof Error ? thrown.message : "")}`, undefined, thrown);
+  if (!Array.isArray(failure.errors) || failure.errors.length === 0)
+    return new Fault(
+      "BadCode",
+      `The code cannot be bundled: ${shown(thrown instanceof Error ? thrown.message : "")}`,
+      undefined,
+      thrown,
+    );
   return new Fault("BadCode", complain(failure.errors.map(complaintOf)));
 }
 
@@ -183,8 +252,10 @@ function complaintOf({ text, location }: Message): Complaint {
 }
 
 function advise(text: string): string {
-  if (text.startsWith("Top-level await")) return "Top-level await is not possible here; move it into an async function, for example one that the handler calls first";
+  if (text.startsWith("Top-level await"))
+    return "Top-level await is not possible here; move it into an async function, for example one that the handler calls first";
   if (text.startsWith("Could not resolve")) return `${text}; install it beside the code or correct the path`;
-  if (text.includes("will not be bundled because")) return `${text}; what it names at run time is not part of the bundle`;
+  if (text.includes("will not be bundled because"))
+    return `${text}; what it names at run time is not part of the bundle`;
   return text;
 }

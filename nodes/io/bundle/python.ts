@@ -34,14 +34,32 @@ export async function packPythonSource(source: string, { handler }: Pick<Entry, 
   return pack([{ name: "function.py", bytes: Buffer.from(source) }], "function.py", handler, new Set(), []);
 }
 
-async function pack(files: readonly TreeFile[], main: string, handler: string, vendored: ReadonlySet<string>, warnings: string[]): Promise<Packed> {
-  const sources: Source[] = files.filter((file) => file.name.endsWith(".py")).map(({ name, bytes }) => ({ name, bytes }));
+async function pack(
+  files: readonly TreeFile[],
+  main: string,
+  handler: string,
+  vendored: ReadonlySet<string>,
+  warnings: string[],
+): Promise<Packed> {
+  const sources: Source[] = files
+    .filter((file) => file.name.endsWith(".py"))
+    .map(({ name, bytes }) => ({ name, bytes }));
   const compiled = await compilePython(sources, main, handler);
-  if (compiled.missing !== undefined) warnings.push(`${compiled.missing}; the code was not compiled, so mistakes show at the first call, which is also slower.`);
+  if (compiled.missing !== undefined)
+    warnings.push(
+      `${compiled.missing}; the code was not compiled, so mistakes show at the first call, which is also slower.`,
+    );
   const own = compiled.complaints.filter(({ file }) => !isVendored(file ?? "", vendored));
   if (own.length > 0) throw new Fault("BadCode", complain(own));
-  if (compiled.complaints.length > 0) warnings.push(`${compiled.complaints.length} files of vendored packages do not compile with this Python, the first is ${shown(compiled.complaints[0]?.file ?? "")}.`);
-  if (compiled.handlerMissing) throw new Fault("BadCode", `${shown(main)} does not define "${handler}". Define it, or name the handler with --handler.`);
+  if (compiled.complaints.length > 0)
+    warnings.push(
+      `${compiled.complaints.length} files of vendored packages do not compile with this Python, the first is ${shown(compiled.complaints[0]?.file ?? "")}.`,
+    );
+  if (compiled.handlerMissing)
+    throw new Fault(
+      "BadCode",
+      `${shown(main)} does not define "${handler}". Define it, or name the handler with --handler.`,
+    );
 
   const entries = new Map<string, Uint8Array>(files.map(({ name, bytes }) => [name, bytes]));
   for (const { name, bytes } of compiled.code) entries.set(`${name}c`, bytes);
@@ -63,20 +81,30 @@ async function directoryFiles(entry: Entry, warnings: string[]): Promise<TreeFil
   if (left.length > 0) warnings.push(`Left out, as it is not needed at run time: ${left.join(", ")}.`);
   const kept = withoutEnvironments(tree.files, warnings);
   const native = kept.find(({ name }) => /\.(so|pyd|dylib)$/.test(name));
-  if (native !== undefined) warnings.push(`${shown(native.name)} is native code, which Python cannot import from a bundle; packages that need it will fail to import.`);
+  if (native !== undefined)
+    warnings.push(
+      `${shown(native.name)} is native code, which Python cannot import from a bundle; packages that need it will fail to import.`,
+    );
   return hoist(kept, warnings);
 }
 
 /** A virtual environment belongs to its machine; its marker file tells where one is. */
 function withoutEnvironments(files: readonly TreeFile[], warnings: string[]): TreeFile[] {
-  const roots = files.filter(({ name }) => basename(name) === "pyvenv.cfg" && name.includes("/")).map(({ name }) => name.slice(0, -"pyvenv.cfg".length));
-  for (const root of roots) warnings.push(`${shown(root)} was left out: it is a virtual environment. Vendor packages with: pip install --target vendor PACKAGE`);
+  const roots = files
+    .filter(({ name }) => basename(name) === "pyvenv.cfg" && name.includes("/"))
+    .map(({ name }) => name.slice(0, -"pyvenv.cfg".length));
+  for (const root of roots)
+    warnings.push(
+      `${shown(root)} was left out: it is a virtual environment. Vendor packages with: pip install --target vendor PACKAGE`,
+    );
   return files.filter(({ name }) => !roots.some((root) => name.startsWith(root)));
 }
 
 /** Puts what lies in vendor/ or site-packages/ at the root, unless the directory is a package itself. Own files win. */
 function hoist(files: readonly TreeFile[], warnings: string[]): TreeFile[] {
-  const packages = new Set(files.filter(({ name }) => name.endsWith("/__init__.py")).map(({ name }) => name.slice(0, -"__init__.py".length)));
+  const packages = new Set(
+    files.filter(({ name }) => name.endsWith("/__init__.py")).map(({ name }) => name.slice(0, -"__init__.py".length)),
+  );
   const placed = new Map<string, TreeFile>();
   const vendored: TreeFile[] = [];
   for (const file of files) {
@@ -89,16 +117,22 @@ function hoist(files: readonly TreeFile[], warnings: string[]): TreeFile[] {
     if (placed.has(file.name)) hidden += 1;
     else placed.set(file.name, file);
   }
-  if (hidden > 0) warnings.push(`${hidden} vendored files were left out because the function has files of the same name.`);
+  if (hidden > 0)
+    warnings.push(`${hidden} vendored files were left out because the function has files of the same name.`);
   return [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 async function loneFile(entry: Entry, warnings: string[]): Promise<TreeFile[]> {
   const bytes = await readFile(join(entry.root, entry.file));
-  const imported = new Set([...bytes.toString().matchAll(/^[ \t]{0,40}(?:from|import)[ \t]{1,10}(\w{1,100})/gm)].map(([, name]) => name ?? ""));
+  const imported = new Set(
+    [...bytes.toString().matchAll(/^[ \t]{0,40}(?:from|import)[ \t]{1,10}(\w{1,100})/gm)].map(([, name]) => name ?? ""),
+  );
   for (const name of [...imported].slice(0, 100)) {
     const lies = await Promise.all([`${name}.py`, `${name}/__init__.py`].map((file) => isFile(join(entry.root, file))));
-    if (`${name}.py` !== entry.file && lies.includes(true)) warnings.push(`${shown(entry.file)} imports ${name}, which lies beside it and is not part of the bundle; deploy the directory instead.`);
+    if (`${name}.py` !== entry.file && lies.includes(true))
+      warnings.push(
+        `${shown(entry.file)} imports ${name}, which lies beside it and is not part of the bundle; deploy the directory instead.`,
+      );
   }
   return [{ name: moduleName(entry.file), bytes }];
 }

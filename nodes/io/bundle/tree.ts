@@ -48,7 +48,11 @@ export async function readTree(root: string, leaveOut: (name: string, directory:
   return { files, warnings };
 }
 
-async function walk(root: string, leaveOut: (name: string, directory: boolean) => boolean, warnings: string[]): Promise<Found[]> {
+async function walk(
+  root: string,
+  leaveOut: (name: string, directory: boolean) => boolean,
+  warnings: string[],
+): Promise<Found[]> {
   const found: Found[] = [];
   // Each directory carries the real paths above it: one that is its own ancestor is a circle.
   const waiting: { name: string; real: string; above: readonly string[] }[] = [{ name: "", real: root, above: [] }];
@@ -69,12 +73,16 @@ async function walk(root: string, leaveOut: (name: string, directory: boolean) =
       if (target === undefined) continue;
       if (target.directory) {
         if (leaveOut(name, true)) continue;
-        if (target.real === directory || above.includes(target.real)) warnings.push(`${shown(name)} was left out: it is a symbolic link to a directory above it.`);
+        if (target.real === directory || above.includes(target.real))
+          warnings.push(`${shown(name)} was left out: it is a symbolic link to a directory above it.`);
         else waiting.push({ name, real: target.real, above: [...above, directory] });
         continue;
       }
       bytes += target.size;
-      if (bytes > LIMITS.bundle.value) throw tooLarge(`The files have more than ${megabytes(LIMITS.bundle.value)} together (the last was ${shown(name)}, ${megabytes(target.size)})`);
+      if (bytes > LIMITS.bundle.value)
+        throw tooLarge(
+          `The files have more than ${megabytes(LIMITS.bundle.value)} together (the last was ${shown(name)}, ${megabytes(target.size)})`,
+        );
       found.push({ name, real: target.real, size: target.size });
     }
   }
@@ -82,7 +90,13 @@ async function walk(root: string, leaveOut: (name: string, directory: boolean) =
 }
 
 /** What an entry really is, behind a symbolic link too; undefined for what is left out. */
-async function settle(root: string, path: string, entry: Dirent, name: string, warnings: string[]): Promise<{ real: string; directory: boolean; size: number } | undefined> {
+async function settle(
+  root: string,
+  path: string,
+  entry: Dirent,
+  name: string,
+  warnings: string[],
+): Promise<{ real: string; directory: boolean; size: number } | undefined> {
   let real = path;
   try {
     if (entry.isSymbolicLink()) {
@@ -105,7 +119,12 @@ async function list(directory: string, name: string) {
   try {
     return await opendir(directory);
   } catch (thrown) {
-    throw new Fault("BadRequest", `${name === "" ? "The directory" : shown(name)} cannot be read: ${reason(thrown)}.`, undefined, thrown);
+    throw new Fault(
+      "BadRequest",
+      `${name === "" ? "The directory" : shown(name)} cannot be read: ${reason(thrown)}.`,
+      undefined,
+      thrown,
+    );
   }
 }
 
@@ -129,5 +148,8 @@ async function readBounded(path: string, size: number): Promise<Uint8Array> {
 
 function tooManyFiles(): Fault {
   const most = LIMITS.bundleFiles.value;
-  return new Fault("BundleTooLarge", `The directory holds more than ${most} files; a bundle is made of ${most} at most.`);
+  return new Fault(
+    "BundleTooLarge",
+    `The directory holds more than ${most} files; a bundle is made of ${most} at most.`,
+  );
 }

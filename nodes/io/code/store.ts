@@ -70,7 +70,11 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     if (info.size > most) throw new Error(`it has ${info.size} bytes, more than the ${most} that are allowed`);
     counts.downloads += 1;
     if (info.chunks === 1) {
-      const message = await nc.request(`$JS.API.DIRECT.GET.OBJ_${bucket}.$O.${bucket}.C.${info.nuid}`, undefined, opening);
+      const message = await nc.request(
+        `$JS.API.DIRECT.GET.OBJ_${bucket}.$O.${bucket}.C.${info.nuid}`,
+        undefined,
+        opening,
+      );
       // A replica that is behind answers with a status; the slower way asks the leader.
       if (message.data.length === info.size) return message.data.slice();
     }
@@ -101,7 +105,8 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     async put({ digest, code, map }) {
       check(digest);
       if (sha256(code) !== digest) throw new Fault("BadRequest", `The code does not have the digest ${digest}.`);
-      if (code.length > LIMITS.bundle.value) throw new Fault("BundleTooLarge", `The code has ${code.length} bytes; ${LIMITS.bundle.value} are allowed.`);
+      if (code.length > LIMITS.bundle.value)
+        throw new Fault("BundleTooLarge", `The code has ${code.length} bytes; ${LIMITS.bundle.value} are allowed.`);
       try {
         if ((await find(digest))?.size === code.length) return false;
         if (map !== undefined && map.length <= LIMITS.sourceMap.value) await upload(`${digest}.map`, map);
@@ -116,7 +121,12 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
       try {
         return await download(`${digest}.map`, LIMITS.sourceMap.value);
       } catch (thrown) {
-        throw new Fault("CodeUnavailable", `The source map of ${digest} cannot be read: ${said(thrown)}.`, undefined, thrown);
+        throw new Fault(
+          "CodeUnavailable",
+          `The source map of ${digest} cannot be read: ${said(thrown)}.`,
+          undefined,
+          thrown,
+        );
       }
     },
     async has(digest) {

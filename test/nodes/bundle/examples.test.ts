@@ -33,7 +33,8 @@ async function projectRoot(): Promise<string> {
 
 const examples = join(await projectRoot(), "examples");
 const numbered = (await readdir(examples)).filter((name) => /^\d\d-/.test(name)).sort();
-const describe = async (folder: string): Promise<Example> => JSON.parse(await readFile(join(examples, folder, "pilot.json"), "utf8")) as Example;
+const describe = async (folder: string): Promise<Example> =>
+  JSON.parse(await readFile(join(examples, folder, "pilot.json"), "utf8")) as Example;
 
 /** Runs a Node bundle here, with a context that answers as the platform would. */
 async function run(code: Uint8Array, { name, event, eventBase64, environment = {} }: Example): Promise<unknown> {
@@ -45,8 +46,17 @@ async function run(code: Uint8Array, { name, event, eventBase64, environment = {
     call: async (_: string, { name: whom }: { name: string }) => ({ message: `hello ${whom}` }),
     publish: async () => undefined,
   };
-  const wrapped = new Script(`(function (exports, require, module, process, console) {${Buffer.from(code).toString("latin1")}\n})`, { filename: "function.cjs" });
-  wrapped.runInThisContext()(module.exports, createRequire(import.meta.url), module, { env: environment }, { log: () => undefined });
+  const wrapped = new Script(
+    `(function (exports, require, module, process, console) {${Buffer.from(code).toString("latin1")}\n})`,
+    { filename: "function.cjs" },
+  );
+  wrapped.runInThisContext()(
+    module.exports,
+    createRequire(import.meta.url),
+    module,
+    { env: environment },
+    { log: () => undefined },
+  );
   return module.exports["handler"]?.(eventBase64 === undefined ? event : Buffer.from(eventBase64, "base64"), context);
 }
 

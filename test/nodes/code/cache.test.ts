@@ -11,7 +11,10 @@ import { until } from "../../support/until.ts";
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** A store of pieces of code by number, and a cache over it. */
-async function setUp(t: ExecutionContext, { limitBytes = 1_000_000_000, memoryBytes = 1_000_000_000, directory = "" } = {}) {
+async function setUp(
+  t: ExecutionContext,
+  { limitBytes = 1_000_000_000, memoryBytes = 1_000_000_000, directory = "" } = {},
+) {
   const place = directory === "" ? await temporaryDirectory(t) : directory;
   const codes = new Map<string, Uint8Array>();
   const troubles: string[] = [];
@@ -74,13 +77,17 @@ test("a failed or wrong download is told to all that wait and the next take trie
   const right = codes.get(digest) ?? new Uint8Array();
   codes.delete(digest);
   const outcomes = await Promise.allSettled([cache.take(digest), cache.take(digest)]);
-  t.deepEqual(outcomes.map((one) => one.status === "rejected" && (one.reason as Fault).name), ["NotFound", "NotFound"]);
+  t.deepEqual(
+    outcomes.map((one) => one.status === "rejected" && (one.reason as Fault).name),
+    ["NotFound", "NotFound"],
+  );
   codes.set(digest, Buffer.from("another content"));
   t.is((await t.throwsAsync(cache.take(digest)))?.name, "CodeUnavailable");
   codes.set(digest, right);
   t.deepEqual((await cache.take(digest)).bytes, right);
   t.is(state.fetches, 3);
-  for (const bad of ["", "../../etc/passwd", digest.toUpperCase(), `${digest}\n`]) t.is((await t.throwsAsync(cache.take(bad)))?.name, "BadRequest");
+  for (const bad of ["", "../../etc/passwd", digest.toUpperCase(), `${digest}\n`])
+    t.is((await t.throwsAsync(cache.take(bad)))?.name, "BadRequest");
 });
 
 test("files are found again after a restart; damaged, cut and half-written ones are fetched again", async (t) => {
@@ -115,7 +122,10 @@ test("the least recently used code goes first, and what is held stays even over 
   (await cache.take(b)).release();
   (await cache.take(d)).release();
   await until(() => !cache.has(c), "the oldest code being removed");
-  t.deepEqual([a, b, c, d].map((digest) => cache.has(digest)), [true, true, false, true]);
+  t.deepEqual(
+    [a, b, c, d].map((digest) => cache.has(digest)),
+    [true, true, false, true],
+  );
   const more = await Promise.all([b, d, e].map((digest) => cache.take(digest)));
   t.is(cache.counts().bytes, 4_000);
   for (const one of [held, ...more]) t.is((await readFile(one.path ?? "")).length, 1_000);
@@ -154,7 +164,10 @@ test("a disk that refuses costs no answer: code comes from memory, and it is sai
   const base = await temporaryDirectory(t);
   await writeFile(join(base, "file"), "");
   // No directory can be made below a file, whoever asks.
-  const { cache, code, codes, troubles, state } = await setUp(t, { directory: join(base, "file", "cache"), memoryBytes: 4_000_000 });
+  const { cache, code, codes, troubles, state } = await setUp(t, {
+    directory: join(base, "file", "cache"),
+    memoryBytes: 4_000_000,
+  });
   const small = code(1);
   const large = code(2, 2 * 1024 * 1024);
   for (const digest of [small, large]) {
@@ -183,25 +196,30 @@ test("a file that somebody removed is fetched again", async (t) => {
 
 test("in any order of takes and releases every answer is right, held code stays and the bound is kept", async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.record({ n: fc.integer({ min: 0, max: 5 }), keep: fc.nat(3), wait: fc.boolean() }), { maxLength: 40 }), async (steps) => {
-      const { cache, code, codes, place } = await setUp(t, { limitBytes: 3_000, memoryBytes: 1_500 });
-      const running: Promise<void>[] = [];
-      for (const { n, keep, wait } of steps) {
-        const digest = code(n);
-        const run = cache.take(digest).then(async (taken) => {
-          for (let turn = 0; turn < keep; turn += 1) await new Promise(setImmediate);
-          t.deepEqual(taken.bytes, codes.get(digest));
-          t.is(digestOf(await readFile(taken.path ?? "")), digest);
-          taken.release();
-        });
-        running.push(run);
-        if (wait) await run;
-      }
-      await Promise.all(running);
-      await until(() => cache.counts().bytes <= 3_000, "the bytes going down to the bound");
-      await until(async () => (await readdir(place)).length === cache.list().length, "one file per entry");
-      t.true(cache.list().every(({ held }) => held === 0));
-    }),
+    fc.asyncProperty(
+      fc.array(fc.record({ n: fc.integer({ min: 0, max: 5 }), keep: fc.nat(3), wait: fc.boolean() }), {
+        maxLength: 40,
+      }),
+      async (steps) => {
+        const { cache, code, codes, place } = await setUp(t, { limitBytes: 3_000, memoryBytes: 1_500 });
+        const running: Promise<void>[] = [];
+        for (const { n, keep, wait } of steps) {
+          const digest = code(n);
+          const run = cache.take(digest).then(async (taken) => {
+            for (let turn = 0; turn < keep; turn += 1) await new Promise(setImmediate);
+            t.deepEqual(taken.bytes, codes.get(digest));
+            t.is(digestOf(await readFile(taken.path ?? "")), digest);
+            taken.release();
+          });
+          running.push(run);
+          if (wait) await run;
+        }
+        await Promise.all(running);
+        await until(() => cache.counts().bytes <= 3_000, "the bytes going down to the bound");
+        await until(async () => (await readdir(place)).length === cache.list().length, "one file per entry");
+        t.true(cache.list().every(({ held }) => held === 0));
+      },
+    ),
     { numRuns: 25 },
   );
 });
