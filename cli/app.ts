@@ -17,7 +17,7 @@ import { up } from "./commands/up.ts";
 import { noun } from "./command.ts";
 import type { Cli } from "./context.ts";
 import { explain, exitCodeOf, printable } from "./failure.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../protocol/version.ts";
 
 export const root = noun(
   "Functions on demand, over NATS",

@@ -1,9 +1,8 @@
 /** The connection of a command: opened when the command needs it, closed whatever happens. */
 import type { Request } from "../protocol/contract.ts";
 import type { ConnectionSettings } from "../nodes/io/context.ts";
-import type { Connected, Connection } from "../nodes/io/nats.ts";
+import type { Connected } from "../nodes/io/nats.ts";
 import { type Cli, note } from "./context.ts";
-import { defined } from "./defined.ts";
 import { Interrupted } from "./failure.ts";
 import type { ConnectionValues } from "./flags.ts";
 
@@ -14,7 +13,7 @@ import type { ConnectionValues } from "./flags.ts";
 export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (platform: Connected) => Promise<T>, follows = false): Promise<T> {
   const [settings, { connect }] = await Promise.all([settingsOf(cli, flags), import("../nodes/io/nats.ts")]);
   const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
-  const platform = await connect(plain(settings), { name: "pilot", role: "operator", node });
+  const platform = await connect(settings, { name: "pilot", role: "operator", node });
   try {
     return await Promise.race([use(platform), ...(follows ? [] : [interrupted(cli)])]);
   } finally {
@@ -26,16 +25,6 @@ export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (plat
 export async function settingsOf(cli: Cli, flags: ConnectionValues): Promise<ConnectionSettings> {
   const { resolveConnection } = await import("../nodes/io/context.ts");
   return resolveConnection(flags, { ...cli.env });
-}
-
-/** What the user's settings are to the bus. */
-function plain({ servers, nkeySeed, tls, ...rest }: ConnectionSettings): Connection {
-  return {
-    ...rest,
-    servers: [...servers],
-    ...(nkeySeed !== undefined && { nkey: nkeySeed }),
-    ...(tls && { tls: defined({ caFile: tls.ca, certFile: tls.cert, keyFile: tls.key }) }),
-  };
 }
 
 function interrupted(cli: Cli): Promise<never> {

@@ -8,19 +8,19 @@ import { Usage } from "../failure.ts";
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_pilot_complete() {
   local IFS=$'\\n'
-  COMPREPLY=($(compgen -W "$(pilot __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  COMPREPLY=($(compgen -W "$(pilot __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _pilot_complete pilot`,
   zsh: `#compdef pilot
 _pilot() {
   local -a proposals
-  proposals=("\${(@f)$(pilot __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  proposals=("\${(@f)$(pilot __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   if (( \${#proposals} )) && [[ -n "\${proposals[1]}" ]]; then compadd -- "\${proposals[@]}"; else _files; fi
 }
 compdef _pilot pilot`,
   fish: `function __pilot_complete
   set -l words (commandline -opc) (commandline -ct)
-  pilot __complete $words[2..-1] 2>/dev/null
+  pilot __complete -- $words[2..-1] 2>/dev/null
 end
 complete -c pilot -a '(__pilot_complete)'`,
 };

@@ -5,7 +5,7 @@ import { localCommand } from "../command.ts";
 import { line } from "../context.ts";
 import { JSON_FLAG, optionalArgument, text } from "../flags.ts";
 import { answer, table } from "../output.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../../protocol/version.ts";
 
 const has = (part: string | undefined, ...texts: string[]): boolean => part === undefined || texts.some((one) => one.toLowerCase().includes(part.toLowerCase()));
 
