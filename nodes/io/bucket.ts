@@ -6,13 +6,13 @@
  *     way would be deaf until two of its heartbeats, 5 s each, are missed, and ends for good when the broker is not ready then.
  * B3  The key is checked before it is sent; what is thrown is a Fault.
  */
-import type { JetStreamManager, KV, NatsConnection, QueuedIterator } from "nats";
+import type { JetStreamManager, KV, NatsConnection, QueuedIterator, StoredMsg } from "nats";
 import type { Bucket, Log, Stored } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { onReconnect } from "./reconnect.ts";
-import { storageFault } from "./storage-fault.ts";
+import { isMissingMessage, storageFault } from "./storage-fault.ts";
 
 export interface BucketOptions {
   /** Nobody watches it, so a removal may leave no trace; needs the right to purge its stream. Default false. */
@@ -29,16 +29,27 @@ export async function openBucket<T>(nc: NatsConnection, name: string, log: Log, 
   return {
     get(key) {
       return storageFault(what("get", key), async () => {
-        const entry = await kv.get(checked(key));
-        if (entry === null || entry.operation !== "PUT") return undefined;
-        return { key, value: decode(entry.value) as T, revision: entry.revision } satisfies Stored<T>;
+        const message = await newest(jsm, name, checked(key));
+        if (message === undefined || message.header.get("KV-Operation") !== "") return undefined;
+        return { key, value: decode(message.data) as T, revision: message.seq } satisfies Stored<T>;
       });
     },
     create: (key, value) => storageFault(what("create", key), () => kv.create(checked(key), encode(value))),
     update: (key, value, revision) => storageFault(what("update", key), () => kv.update(checked(key), encode(value), revision)),
+    put: (key, value) => storageFault(what("put", key), () => kv.put(checked(key), encode(value))),
     remove: (key, revision) => storageFault(what("remove", key), () => remove(kv, jsm, name, checked(key), revision, options.unwatched === true)),
     watch: (listener) => watch(nc, kv, name, log, listener),
   };
+}
+
+/** The KV client's own `get` takes a bucket that does not exist for an empty one. */
+async function newest(jsm: JetStreamManager, name: string, key: string): Promise<StoredMsg | undefined> {
+  try {
+    return await jsm.streams.getMessage(`KV_${name}`, { last_by_subj: `$KV.${name}.${key}` });
+  } catch (thrown) {
+    if (isMissingMessage(thrown)) return undefined;
+    throw thrown;
+  }
 }
 
 async function remove(kv: KV, jsm: JetStreamManager, name: string, key: string, revision: number | undefined, traceless: boolean): Promise<void> {

@@ -2,7 +2,7 @@
  * The bus on a real NATS connection. Rule number one lives here: nothing that a listener throws may reach the
  * client's read loop, since that would make the connection deaf without closing it.
  */
-import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, type Msg, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
+import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, jwtAuthenticator, type Msg, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
 import type { Bus, Message, Subscription } from "../../actors/kit/bus.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
@@ -12,21 +12,10 @@ import { inboxOf, type Role } from "../../protocol/subjects.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { type Caller, openCaller } from "./caller.ts";
 import { systemRandom } from "./clock.ts";
+import type { ConnectionSettings } from "./context.ts";
 
 /** Where and as whom to connect; made by context.ts from flags, environment and context files. */
-export interface Connection {
-  readonly servers: string | string[];
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
-  /** nkey seed text. */
-  readonly nkey?: string;
-  /** Content of a creds file. */
-  readonly creds?: string;
-  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
-  /** Plain callers: where their replies go, when the credential allows only that. */
-  readonly inboxPrefix?: string;
-}
+export type Connection = Omit<ConnectionSettings, "origin">;
 
 export interface ConnectOptions {
   /** Connection name as the broker shows it. */
@@ -53,8 +42,8 @@ export interface Connected {
 export async function connect(connection: Connection, options: ConnectOptions): Promise<Connected> {
   const nc = await dial(dialOptions(connection, options)).catch((error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);
-    if (/authorization|permissions/i.test(text)) throw new Fault("NotAllowed", `the broker at ${connection.servers} refused the credential: ${text}`);
-    throw new Fault("Unavailable", `cannot reach a broker at ${connection.servers}: ${text}`, undefined, error);
+    if (/authorization|permissions/i.test(text)) throw new Fault("NotAllowed", `the broker at ${connection.servers.join(", ")} refused the credential: ${text}`);
+    throw new Fault("Unavailable", `cannot reach a broker at ${connection.servers.join(", ")}: ${text}`, undefined, error);
   });
   const status = { connected: true };
   void (async () => {
@@ -84,10 +73,10 @@ export async function connect(connection: Connection, options: ConnectOptions): 
 }
 
 function dialOptions(connection: Connection, options: ConnectOptions): ConnectionOptions {
-  const { servers, user, password, token, nkey, creds, tls } = connection;
+  const { servers, user, password, token, nkeySeed, jwt, creds, tls } = connection;
   const bytes = (text: string) => new TextEncoder().encode(text);
   return {
-    servers: typeof servers === "string" ? servers.split(",").map((server) => server.trim()) : servers,
+    servers: [...servers],
     name: options.name,
     noAsyncTraces: true,
     pingInterval: 10_000,
@@ -100,9 +89,16 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     ...(user !== undefined && { user }),
     ...(password !== undefined && { pass: password }),
     ...(token !== undefined && { token }),
-    ...(nkey !== undefined && { authenticator: nkeyAuthenticator(bytes(nkey)) }),
+    ...(nkeySeed !== undefined && jwt === undefined && { authenticator: nkeyAuthenticator(bytes(nkeySeed)) }),
+    ...(jwt !== undefined && { authenticator: jwtAuthenticator(jwt, nkeySeed === undefined ? undefined : bytes(nkeySeed)) }),
     ...(creds !== undefined && { authenticator: credsAuthenticator(bytes(creds)) }),
-    ...(tls !== undefined && { tls }),
+    ...(tls !== undefined && {
+      tls: {
+        ...(tls.ca !== undefined && { caFile: tls.ca }),
+        ...(tls.cert !== undefined && { certFile: tls.cert }),
+        ...(tls.key !== undefined && { keyFile: tls.key }),
+      },
+    }),
   };
 }
 

@@ -119,24 +119,3 @@ export const callRecords = event({
   body: Type.Object({ calls: Type.Array(Type.Unknown()), dropped: Count }),
   meaning: "Records of finished calls (CallRecord), kept in the stream PILOT_CALLS.",
 });
-
-/** Output of a function, kept in the stream PILOT_LOGS. */
-export const functionLogs = event({
-  name: "function-logs",
-  subject: (account: string, name: string) => SUBJECT.logs(account, name),
-  body: Type.Object({
-    host: Id,
-    lines: Type.Array(
-      Type.Object({
-        /** Call id, or "" outside any call. */
-        call: Type.String({ maxLength: 64 }),
-        version: Count,
-        stream: Type.Union([Type.Literal("stdout"), Type.Literal("stderr"), Type.Literal("log"), Type.Literal("platform")]),
-        text: Type.String(),
-        /** Ms since 1970. */
-        at: Type.Number(),
-      }),
-    ),
-  }),
-  meaning: "Log lines of one function, in order per container.",
-});

@@ -1,0 +1,20 @@
+/** Entry of a frontend process. */
+import { startFrontend } from "../actors/frontend/actor.ts";
+import { openRegistry } from "../actors/kit/registry.ts";
+import { openBuckets } from "./io/buckets.ts";
+import { systemClock, systemRandom } from "./io/clock.ts";
+import { openInlineCode } from "./io/code/inline.ts";
+import { runRole } from "./io/role.ts";
+
+await runRole(async ({ settings, log, calls, control }) => {
+  const buckets = await openBuckets(control.nc, log);
+  const registry = await openRegistry(buckets, systemClock, log);
+  const inlineCode = await openInlineCode(control.nc);
+  const frontend = startFrontend({ bus: calls.bus, control: control.bus, clock: systemClock, random: systemRandom, log, registry, inlineCode }, settings.node);
+  return {
+    async drain() {
+      await frontend.drain();
+      registry.stop();
+    },
+  };
+});

@@ -1,0 +1,89 @@
+/** Entry of a host agent process. */
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import { startHost } from "../actors/host/agent.ts";
+import { mirror } from "../actors/kit/mirror.ts";
+import { POOLS_KEY } from "../actors/scheduler/registry/ports.ts";
+import { Fault } from "../protocol/errors.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { RUNTIME_NAMES } from "../protocol/runtimes.ts";
+import type { PoolTarget, VersionRecord } from "../protocol/vocabulary.ts";
+import { openBuckets } from "./io/buckets.ts";
+import { systemClock, systemRandom } from "./io/clock.ts";
+import { openCodeCache } from "./io/code/cache.ts";
+import { openStackMapper } from "./io/code/stack-mapper.ts";
+import { openCodeStore } from "./io/code/store.ts";
+import { INLINE_BUCKET } from "./io/code/inline.ts";
+import { openDataStore } from "./io/data-store.ts";
+import { runRole } from "./io/role.ts";
+import { openSandbox } from "./io/sandbox/index.ts";
+import { offeredRuntimes } from "./io/sandbox/runtimes.ts";
+
+/** Share of the machine's memory that containers may be given together. */
+const MEMORY_SHARE = 0.75;
+const INSTANCE_MB = 1_024;
+const WARM_DEFAULT = { node: 2, python: 1 } as const;
+
+await runRole(async ({ settings, log, calls, control }) => {
+  const run = join(settings.store, "run", settings.node);
+  const [buckets, code, inline, sandbox] = await Promise.all([
+    openBuckets(control.nc, log),
+    openCodeStore(control.nc),
+    openCodeStore(control.nc, { bucket: INLINE_BUCKET }),
+    openSandbox({ kind: settings.sandbox, runDirectory: run, log: (level, message, fields) => log[level](message, fields) }),
+  ]);
+  for (const gap of sandbox.isolation.gaps) log.warn(`isolation: ${gap}`);
+  const cache = await openCodeCache({
+    directory: join(settings.store, "cache", settings.node),
+    limitBytes: LIMITS.codeCache.value,
+    now: () => systemClock.epoch(),
+    // Inline code is in a store of its own; a digest is in one or the other.
+    fetch: async (digest) =>
+      code.get(digest).catch((thrown: unknown) => {
+        if (Fault.from(thrown).name !== "NotFound") throw thrown;
+        return inline.get(digest);
+      }),
+  });
+  const mapper = openStackMapper(async (digest) => (await code.map(digest)) ?? (await inline.map(digest)));
+  const runtimes = await offeredRuntimes();
+  const pools = await mirror(buckets.pools, () => undefined);
+  const defaults: PoolTarget[] = RUNTIME_NAMES.filter((name) => runtimes[name] !== undefined).map((runtime) => ({
+    runtime,
+    memoryMb: INSTANCE_MB,
+    warm: settings.warm[runtime] ?? WARM_DEFAULT[runtime],
+  }));
+
+  const host = startHost(
+    {
+      bus: calls.bus,
+      control: control.bus,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      sandbox,
+      code: cache,
+      async versions(account, name, version): Promise<VersionRecord> {
+        const stored = await buckets.versions.get(`${account}.${name}.${version}`);
+        if (stored === undefined) throw new Fault("FunctionNotFound", `version ${version} of ${name} is gone`);
+        return stored.value;
+      },
+      mapStack: (digest, stack) => mapper(digest, stack),
+      data: openDataStore(buckets.data),
+    },
+    {
+      host: settings.node,
+      memoryMb: Math.floor((totalmem() / 1024 ** 2) * MEMORY_SHARE),
+      cores: availableParallelism(),
+      instanceMb: INSTANCE_MB,
+      pools: pools.get(POOLS_KEY) ?? defaults,
+      runtimes,
+    },
+  );
+  return {
+    async drain() {
+      await host.drain();
+      pools.stop();
+      await sandbox.close();
+    },
+  };
+});

@@ -1,0 +1,79 @@
+/**
+ * The frame of a node process: reads its environment, opens log and connections, tells the supervisor that it is
+ * ready and alive, drains when asked, and ends when the supervisor is gone.
+ */
+import type { Log } from "../../actors/kit/ports.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type RoleEnvironment, readRoleEnvironment } from "../supervisor/role-environment.ts";
+import { systemClock } from "./clock.ts";
+import { resolveConnection } from "./context.ts";
+import { openLog } from "./log.ts";
+import { type Connected, connect } from "./nats.ts";
+import type { NodeMessage } from "./role-process.ts";
+
+export interface RoleContext {
+  readonly settings: RoleEnvironment;
+  readonly log: Log;
+  /** For calls and their bodies, and for everything else: a flood of bodies silences nobody. */
+  readonly calls: Connected;
+  readonly control: Connected;
+}
+
+/** What a role gives back: `drain` finishes its work in order. */
+export interface RunningRole {
+  drain(): Promise<void>;
+}
+
+/** Runs one role in this process until it is told to drain or its supervisor disappears. */
+export async function runRole(start: (context: RoleContext) => Promise<RunningRole>): Promise<void> {
+  const tell = (message: NodeMessage) => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+  };
+  let log: Log | undefined;
+  try {
+    const settings = readRoleEnvironment(process.env);
+    log = openLog(settings.role, settings.node, settings.logLevel);
+    const stop = stopSignal();
+    systemClock.every(LIMITS.nodeBeat.value, () => tell({ type: "beat" }));
+    const connection = await resolveConnection({ context: settings.context }, {});
+    const open = (purpose: string) =>
+      connect(connection, {
+        name: `${settings.node} ${purpose}`,
+        role: settings.role,
+        node: settings.node,
+        patient: true,
+        ...(log !== undefined && { log }),
+        onStatus: (status) => log?.warn(`${status === "disconnected" ? "lost" : "regained"} the broker`, { connection: purpose }),
+      });
+    const [calls, control] = await Promise.all([open("calls"), open("control")]);
+    const role = await start({ settings, log, calls, control });
+    // Subscriptions are known to the broker before anybody is told that this node is ready.
+    await Promise.all([calls.nc.flush(), control.nc.flush()]);
+    tell({ type: "ready" });
+    log.info("ready");
+    await stop;
+    await role.drain();
+    await Promise.all([calls.close(), control.close()]);
+    log.info("stopped in order");
+    process.exit(0);
+  } catch (thrown) {
+    const fault = Fault.from(thrown);
+    log?.error("cannot go on", { error: fault.stack, cause: String(fault.cause ?? "") });
+    tell({ type: "fatal", message: fault.message });
+    setImmediate(() => process.exit(1));
+  }
+}
+
+/** Resolves when the supervisor or an operator asks for an end; a lost supervisor ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.on("message", (message) => {
+      if ((message as { type?: string }).type === "drain") resolve();
+    });
+    process.on("disconnect", () => process.exit(1));
+    process.on("SIGTERM", () => resolve());
+    // Ctrl-C reaches the whole terminal group: the supervisor decides.
+    process.on("SIGINT", () => undefined);
+  });
+}

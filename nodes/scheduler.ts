@@ -1,0 +1,39 @@
+/** Entry of a scheduler process; it also makes the buckets and streams that all roles use. */
+import { openRegistry } from "../actors/kit/registry.ts";
+import { startScheduler } from "../actors/scheduler/actor.ts";
+import { serveRegistry } from "../actors/scheduler/registry/serve.ts";
+import { openBuckets, prepareStorage } from "./io/buckets.ts";
+import { findInLog } from "./io/call-log.ts";
+import { systemClock, systemRandom } from "./io/clock.ts";
+import { openCodeStore } from "./io/code/store.ts";
+import { runRole } from "./io/role.ts";
+
+/** Size of an instance that has to be booted, in MB. */
+const INSTANCE_MB = 1_024;
+
+await runRole(async ({ settings, log, calls, control }) => {
+  await prepareStorage(control.nc);
+  const buckets = await openBuckets(control.nc, log);
+  const code = await openCodeStore(control.nc);
+  const registry = await openRegistry(buckets, systemClock, log);
+  const scheduler = startScheduler(
+    {
+      bus: calls.bus,
+      control: control.bus,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      registry,
+      findInLog: (id, receivedAt) => findInLog(control.nc, id, receivedAt),
+    },
+    { node: settings.node, instanceMb: INSTANCE_MB },
+  );
+  const service = serveRegistry({ ...buckets, bus: control.bus, registry, clock: systemClock, log, hasCode: (digest) => code.has(digest), live: () => scheduler.live() });
+  return {
+    async drain() {
+      await service.stop();
+      await scheduler.drain();
+      registry.stop();
+    },
+  };
+});
