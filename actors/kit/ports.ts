@@ -44,9 +44,9 @@ export interface Bucket<T> {
   create(key: string, value: T): Promise<number>;
   /** Fault Conflict unless `revision` is the newest. Returns the new revision. */
   update(key: string, value: T, revision: number): Promise<number>;
-  /** With `revision`: Fault Conflict unless it is the newest. A key that is absent is removed already. */
   /** Whatever was there: the last writer wins. Returns the revision. */
   put(key: string, value: T): Promise<number>;
+  /** With `revision`: Fault Conflict unless it is the newest. A key that is absent is removed already. */
   remove(key: string, revision?: number): Promise<void>;
   /** Calls for each present record and then for every change; `value` undefined: removed. Resolves when the present ones are in. */
   watch(listener: (key: string, value: T | undefined, revision: number) => void): Promise<{ stop(): void }>;
