@@ -5,13 +5,14 @@
  * F1  Only a reply subject under `_INBOX.` or `_R_.` of bounded length is ever answered (law 9).
  * F2  Nothing touches capacity before the name, the headers and the account have passed.
  */
-import { type Actor, createActor } from "xstate";
+import type { Actor } from "xstate";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { resolveAlias } from "../kit/alias.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
+import { startActor } from "../kit/start-actor.ts";
 import { callIds } from "../../protocol/call-id.ts";
 import { splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -72,9 +73,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const count = (name: string) => {
     counters[name] = (counters[name] ?? 0) + 1;
   };
-  const lifecycle = createActor(frontendMachine);
-  lifecycle.subscribe({ error: (error) => log.error("the lifecycle failed", { error: String(error) }) });
-  lifecycle.start();
+  const lifecycle = startActor(frontendMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
 
   const hot = new HotIndex();
   const hosts = new Members(control, clock, (member) => {

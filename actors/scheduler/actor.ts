@@ -2,12 +2,13 @@
  * The scheduler: keeper of its functions' waiting rooms, issuer of grants, and one of those that answer operators.
  * It keeps nothing that a crash could lose for good: hosts announce what is, frontends hold what waits.
  */
-import { type Actor, createActor } from "xstate";
+import type { Actor } from "xstate";
 import type { Bus } from "../kit/bus.ts";
 import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
+import { startActor } from "../kit/start-actor.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { callReport } from "../../protocol/messages/call.ts";
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
@@ -58,9 +59,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   const count = (name: string) => {
     counters[name] = (counters[name] ?? 0) + 1;
   };
-  const lifecycle = createActor(schedulerMachine);
-  lifecycle.subscribe({ error: (error) => log.error("the lifecycle failed", { error: String(error) }) });
-  lifecycle.start();
+  const lifecycle = startActor(schedulerMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
 
   const fleet = new Fleet();
   const classes = new Classes();

@@ -3,7 +3,7 @@ import type { Bucket, Stored } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 
-type Operation = "get" | "create" | "update" | "remove";
+type Operation = "get" | "create" | "update" | "put" | "remove";
 
 export class MemoryBucket<T> implements Bucket<T> {
   readonly #rows = new Map<string, { bytes: Uint8Array; revision: number }>();
@@ -13,7 +13,7 @@ export class MemoryBucket<T> implements Bucket<T> {
   /** Runs before each operation; what it throws is the operation's rejection. May be replaced, may wait. */
   before: (operation: Operation, key: string) => void | Promise<void> = () => undefined;
   /** How often each operation was asked for. */
-  readonly counts: Record<Operation, number> = { get: 0, create: 0, update: 0, remove: 0 };
+  readonly counts: Record<Operation, number> = { get: 0, create: 0, update: 0, put: 0, remove: 0 };
 
   /** Keys that are present, sorted. */
   keys(): string[] {
@@ -46,6 +46,11 @@ export class MemoryBucket<T> implements Bucket<T> {
   async update(key: string, value: T, revision: number): Promise<number> {
     await this.#start("update", key);
     if (this.#rows.get(key)?.revision !== revision) throw new Fault("Conflict", `${key} was changed`);
+    return this.#write(key, value);
+  }
+
+  async put(key: string, value: T): Promise<number> {
+    await this.#start("put", key);
     return this.#write(key, value);
   }
 
