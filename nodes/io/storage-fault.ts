@@ -6,6 +6,7 @@ import { Fault } from "../../protocol/errors.ts";
 const WRONG_SEQUENCE = 10071;
 const OFF_FOR_ACCOUNT = 10039;
 const STREAM_MISSING = 10059;
+const MESSAGE_MISSING = 10037;
 
 /** Does the work; what it throws becomes a Fault that says `what` was tried: Conflict, Unavailable, NotAllowed or PayloadTooLarge. */
 export async function storageFault<R>(what: string, work: () => Promise<R> | R): Promise<R> {
@@ -15,6 +16,9 @@ export async function storageFault<R>(what: string, work: () => Promise<R> | R):
     throw thrown instanceof Fault ? thrown : faultOf(what, thrown);
   }
 }
+
+/** True for the answer that a stream has no such message. */
+export const isMissingMessage = (thrown: unknown): boolean => thrown instanceof NatsError && thrown.api_error?.err_code === MESSAGE_MISSING;
 
 function faultOf(what: string, thrown: unknown): Fault {
   const text = thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,0 +1,193 @@
+/** The Bucket port on a real broker: what the memory bucket promises, and what only a real one can break. */
+import test, { type ExecutionContext } from "ava";
+import { connect, type NatsConnection } from "nats";
+import { openBucket } from "../../nodes/io/bucket.ts";
+import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../nodes/io/buckets.ts";
+import type { Bucket } from "../../actors/kit/ports.ts";
+import { Fault } from "../../protocol/errors.ts";
+import type { Role } from "../../protocol/subjects.ts";
+import { startTestBroker, type TestBroker } from "../support/nats-server.ts";
+import { recordLog } from "../support/record-log.ts";
+import { until } from "../support/until.ts";
+
+interface Row {
+  readonly text: string;
+  readonly gone?: string | undefined;
+}
+
+async function join(t: ExecutionContext, broker: TestBroker, role: Role): Promise<NatsConnection> {
+  const nc = await connect({ ...broker.credentials(role), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  t.teardown(() => nc.close());
+  return nc;
+}
+
+async function start(t: ExecutionContext): Promise<{ broker: TestBroker; nc: NatsConnection; bucket: Bucket<Row> }> {
+  const broker = await startTestBroker(t);
+  const nc = await join(t, broker, "scheduler");
+  await prepareStorage(nc);
+  return { broker, nc, bucket: await openBucket<Row>(nc, BUCKET.functions, recordLog()) };
+}
+
+const faultOf = async (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "nothing",
+    (thrown: unknown) => (thrown instanceof Fault ? thrown.name : `no Fault: ${thrown}`),
+  );
+
+test("a bucket reads, creates, updates by revision and removes", async (t) => {
+  const { bucket } = await start(t);
+  t.is(await bucket.get("main.a"), undefined);
+  const first = await bucket.create("main.a", { text: "one", gone: undefined });
+  t.deepEqual(await bucket.get("main.a"), { key: "main.a", value: { text: "one" }, revision: first });
+  t.is(await faultOf(bucket.create("main.a", { text: "two" })), "Conflict");
+  const second = await bucket.update("main.a", { text: "two" }, first);
+  t.true(second > first);
+  t.is(await faultOf(bucket.update("main.a", { text: "three" }, first)), "Conflict");
+  t.is(await faultOf(bucket.update("main.b", { text: "three" }, second)), "Conflict");
+  t.is(await faultOf(bucket.remove("main.a", first)), "Conflict");
+  await bucket.remove("main.a", second);
+  t.is(await bucket.get("main.a"), undefined);
+  t.is(await faultOf(bucket.update("main.a", { text: "three" }, second)), "Conflict");
+  t.true((await bucket.create("main.a", { text: "again" })) > second + 1);
+  await bucket.remove("main.never");
+});
+
+test("keys that mean something to the broker are refused before they are sent", async (t) => {
+  const { bucket } = await start(t);
+  for (const key of ["", "*", ">", "main.>", ".main", "main.", "main..a", "main a", "main\r\na", "maïn"]) {
+    t.is(await faultOf(bucket.get(key)), "BadRequest", key);
+    t.is(await faultOf(bucket.create(key, { text: "" })), "BadRequest", key);
+    t.is(await faultOf(bucket.remove(key)), "BadRequest", key);
+  }
+});
+
+test("of twenty writers at once with one revision, one wins", async (t) => {
+  const { bucket } = await start(t);
+  const revision = await bucket.create("main.a", { text: "" });
+  const results = await Promise.all(Array.from({ length: 20 }, (_, at) => faultOf(bucket.update("main.a", { text: `${at}` }, revision))));
+  t.is(results.filter((result) => result === "nothing").length, 1);
+  t.is(results.filter((result) => result === "Conflict").length, 19);
+});
+
+test("a watch has what is present before it resolves, then tells changes and removals in order", async (t) => {
+  const { bucket } = await start(t);
+  for (let at = 0; at < 50; at++) await bucket.create(`main.f${at}`, { text: `${at}` });
+  await bucket.remove("main.f0");
+  const seen: [string, string | undefined, number][] = [];
+  const watch = await bucket.watch((key, value, revision) => seen.push([key, value?.text, revision]));
+  t.is(seen.filter(([, text]) => text !== undefined).length, 49);
+  const from = seen.length;
+  const revision = await bucket.create("main.new", { text: "new" });
+  await bucket.remove("main.new", revision);
+  await until(() => seen.length === from + 2, "both changes");
+  t.deepEqual(seen.slice(from).map(([key, text]) => [key, text]), [["main.new", "new"], ["main.new", undefined]]);
+  t.is(seen[from]?.[2], revision);
+  watch.stop();
+  await bucket.create("main.later", { text: "" });
+  await bucket.get("main.later");
+  t.is(seen.length, from + 2);
+});
+
+test("a watch of an empty bucket resolves", async (t) => {
+  const { bucket } = await start(t);
+  const watch = await bucket.watch(() => t.fail("nothing is there"));
+  watch.stop();
+  t.pass();
+});
+
+test("a listener that throws and a value that is no msgpack end no watch", async (t) => {
+  const { nc, bucket } = await start(t);
+  const seen: string[] = [];
+  const watch = await bucket.watch((key) => {
+    seen.push(key);
+    throw new Error("listener");
+  });
+  t.teardown(() => watch.stop());
+  await bucket.create("main.a", { text: "" });
+  await nc.jetstream().publish(`$KV.${BUCKET.functions}.main.bad`, Uint8Array.of(0x82, 0xa1));
+  await bucket.create("main.b", { text: "" });
+  await until(() => seen.includes("main.b"), "the record after the bad one");
+  t.deepEqual(seen, ["main.a", "main.b"]);
+  t.is(await faultOf(bucket.get("main.bad")), "Internal");
+});
+
+for (const how of ["restart", "crash"] as const) {
+  test(`a watch goes on after a ${how} of the broker and misses nothing`, async (t) => {
+    const { broker, nc, bucket } = await start(t);
+    const writer = await openBucket<Row>(await join(t, broker, "scheduler"), BUCKET.functions, recordLog());
+    const seen: string[] = [];
+    const watch = await bucket.watch((key) => seen.push(key));
+    t.teardown(() => watch.stop());
+    await writer.create("main.before", { text: "" });
+    await until(() => seen.includes("main.before"), "the record before");
+    await broker[how]();
+    await until(() => writer.create("main.after", { text: "" }).then(() => true, (thrown: Fault) => thrown.name === "Conflict"), "a write after it", 20_000);
+    await until(() => seen.includes("main.after"), "the record after", 20_000);
+    const revision = (await writer.get("main.after"))?.revision ?? 0;
+    await writer.remove("main.after", revision);
+    await until(() => seen.filter((key) => key === "main.after").length === 2, "its removal", 20_000);
+    t.deepEqual(seen, ["main.before", "main.after", "main.after"]);
+    t.false(nc.isClosed());
+  });
+}
+
+test("storage is prepared once, by three at once and again, and opened by nodes that may not make it", async (t) => {
+  const broker = await startTestBroker(t);
+  const nc = await join(t, broker, "scheduler");
+  const log = recordLog();
+  const frontend = await join(t, broker, "frontend");
+  t.is(await faultOf((await openBucket<Row>(frontend, BUCKET.functions, log)).get("main.a")), "Unavailable");
+  await Promise.all([prepareStorage(nc), prepareStorage(nc), prepareStorage(nc)]);
+  await prepareStorage(nc);
+  const jsm = await nc.jetstreamManager();
+  const names: string[] = [];
+  for await (const stream of jsm.streams.list()) {
+    names.push(stream.config.name);
+    if (stream.config.name.startsWith("KV_")) t.false(stream.config.allow_direct, stream.config.name);
+  }
+  const expected = [...Object.values(BUCKET).map((name) => `KV_${name}`), ...Object.values(OBJECTS).map((name) => `OBJ_${name}`), ...Object.values(STREAM)];
+  t.deepEqual(names.sort(), expected.sort());
+  t.is((await jsm.streams.info(`OBJ_${OBJECTS.inline}`)).config.max_age, 3_600_000 * 1_000_000);
+
+  const account = { name: "main", containers: 1, active: true, createdAt: 1 };
+  const mine = await openBuckets(nc, log);
+  await mine.accounts.create("main", account);
+  const theirs = await openBuckets(frontend, log);
+  t.deepEqual((await theirs.accounts.get("main"))?.value, account);
+  const seen: string[] = [];
+  const watch = await theirs.accounts.watch((key) => seen.push(key));
+  watch.stop();
+  t.deepEqual(seen, ["main"]);
+  t.not(await faultOf(theirs.accounts.create("evil", account)), "nothing", "a frontend cannot write");
+});
+
+test("a limit that changed is brought to storage that is there, and its data stays", async (t) => {
+  const { nc, bucket } = await start(t);
+  await bucket.create("main.a", { text: "kept" });
+  const jsm = await nc.jetstreamManager();
+  const { config } = await jsm.streams.info(STREAM.calls);
+  await jsm.streams.update(STREAM.calls, { ...config, max_bytes: 1_000_000 });
+  await prepareStorage(nc);
+  t.is((await jsm.streams.info(STREAM.calls)).config.max_bytes, config.max_bytes);
+  t.is((await bucket.get("main.a"))?.value.text, "kept");
+});
+
+test("removing from a bucket that nobody watches leaves nothing", async (t) => {
+  const { nc } = await start(t);
+  const { versions } = await openBuckets(nc, recordLog());
+  const record = { account: "main", name: "f", version: 1, runtime: "node", handler: "handler", digest: "0".repeat(64), bytes: 1, hasMap: false, environment: {}, network: false, createdAt: 1 } as const;
+  await versions.create("main.f.1", record);
+  await versions.create("main.f.11", { ...record, version: 11 });
+  await versions.remove("main.f.1");
+  await versions.remove("main.f.1");
+  const jsm = await nc.jetstreamManager();
+  t.is((await jsm.streams.info(`KV_${BUCKET.versions}`)).state.messages, 1);
+  t.deepEqual((await versions.get("main.f.11"))?.value.version, 11);
+  t.is(await versions.get("main.f.1"), undefined);
+});
+
+test("when the broker is gone the answer is Unavailable", async (t) => {
+  const { broker, bucket } = await start(t);
+  await broker.stop();
+  t.is(await faultOf(bucket.get("main.a")), "Unavailable");
+});
