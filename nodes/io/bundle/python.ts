@@ -83,7 +83,7 @@ async function directoryFiles(entry: Entry, warnings: string[]): Promise<TreeFil
   const native = kept.find(({ name }) => /\.(so|pyd|dylib)$/.test(name));
   if (native !== undefined)
     warnings.push(
-      `${shown(native.name)} is native code, which Python cannot import from a bundle; packages that need it will fail to import.`,
+      `${shown(native.name)} is native code: it must be built for the hosts' platform and Python version, and each container unpacks the bundle first, which is slower.`,
     );
   return hoist(kept, warnings);
 }

@@ -12,7 +12,7 @@ import { sha256 } from "../bundle/bundle.ts";
 
 export const CODE_BUCKET = "pilot_code";
 
-/** Small bundles are one message, which is read with one request instead of a consumer. */
+/** Most bundles are one message, so that reading one takes two requests. */
 const CHUNK = 1024 * 1024;
 const ATTEMPTS = 2;
 
@@ -64,21 +64,31 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     counts.uploads += 1;
   }
 
-  async function download(name: string, most: number): Promise<Uint8Array | undefined> {
+  async function download(name: string, most: number, patient: boolean): Promise<Uint8Array | undefined> {
     const info = await find(name);
     if (info === undefined) return undefined;
     if (info.size > most) throw new Error(`it has ${info.size} bytes, more than the ${most} that are allowed`);
     counts.downloads += 1;
-    if (info.chunks === 1) {
-      const message = await nc.request(
-        `$JS.API.DIRECT.GET.OBJ_${bucket}.$O.${bucket}.C.${info.nuid}`,
-        undefined,
-        opening,
-      );
-      // A replica that is behind answers with a status; the slower way asks the leader.
-      if (message.data.length === info.size) return message.data.slice();
+    return patient ? readByClient(objects, name, most) : readDirectly(info);
+  }
+
+  /** Chunk after chunk by direct get: 64 MiB take a fraction of the time that the client library's consumer needs. */
+  async function readDirectly({ nuid, size }: ObjectInfo): Promise<Uint8Array> {
+    const whole = new Uint8Array(size);
+    const subject = `$O.${bucket}.C.${nuid}`;
+    let sequence = 0;
+    for (let at = 0; at < size; ) {
+      const wanted = JSON.stringify({ seq: sequence + 1, next_by_subj: subject });
+      const { data, headers } = await nc.request(`$JS.API.DIRECT.GET.OBJ_${bucket}`, wanted, opening);
+      sequence = Number(headers?.get("Nats-Sequence"));
+      // A replica that is behind has no such chunk yet.
+      if (headers?.get("Nats-Subject") !== subject || !(sequence > 0) || data.length === 0)
+        throw new Error("a chunk is missing");
+      if (data.length > size - at) throw new Error("it has more bytes than its description says");
+      whole.set(data, at);
+      at += data.length;
     }
-    return readAll(objects, name, most);
+    return whole;
   }
 
   async function get(digest: string): Promise<Uint8Array> {
@@ -86,7 +96,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     let why = "";
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       try {
-        const bytes = await download(digest, LIMITS.bundle.value);
+        const bytes = await download(digest, LIMITS.bundle.value, attempt > 1);
         if (bytes === undefined) throw new Fault("NotFound", `The code ${digest} is not in the store.`);
         if (sha256(bytes) === digest) return bytes;
         counts.corrupt += 1;
@@ -108,7 +118,10 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
       if (code.length > LIMITS.bundle.value)
         throw new Fault("BundleTooLarge", `The code has ${code.length} bytes; ${LIMITS.bundle.value} are allowed.`);
       try {
-        if ((await find(digest))?.size === code.length) return false;
+        // The broker's own digest is compared, so that deploying again repairs an object with wrong content.
+        const stored = (await find(digest))?.digest;
+        if (stored?.replace("SHA-256=", "").replace(/=+$/, "") === Buffer.from(digest, "hex").toString("base64url"))
+          return false;
         if (map !== undefined && map.length <= LIMITS.sourceMap.value) await upload(`${digest}.map`, map);
         await upload(digest, code);
         return true;
@@ -119,7 +132,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     async map(digest) {
       check(digest);
       try {
-        return await download(`${digest}.map`, LIMITS.sourceMap.value);
+        return await download(`${digest}.map`, LIMITS.sourceMap.value, false);
       } catch (thrown) {
         throw new Fault(
           "CodeUnavailable",
@@ -149,7 +162,8 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
   };
 }
 
-async function readAll(objects: ObjectStore, name: string, most: number): Promise<Uint8Array> {
+/** The library's way asks the leader, so it finds what a replica does not have yet. */
+async function readByClient(objects: ObjectStore, name: string, most: number): Promise<Uint8Array> {
   const found = await within(objects.get(name), "the broker did not answer");
   if (found === null) throw new Error("it was removed meanwhile");
   // Its failure is also told by the stream; unheard it would end the process.

@@ -1,13 +1,15 @@
+import { execFileSync } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Script } from "node:vm";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { unzipSync } from "fflate";
 import { makeBundle } from "../../../nodes/io/bundle/index.ts";
 import { mapStack } from "../../../nodes/io/code/stack.ts";
 import { isName } from "../../../protocol/names.ts";
+import { place } from "./place.ts";
 
 interface Example {
   readonly name: string;
@@ -60,6 +62,14 @@ async function run(code: Uint8Array, { name, event, eventBase64, environment = {
   return module.exports["handler"]?.(eventBase64 === undefined ? event : Buffer.from(eventBase64, "base64"), context);
 }
 
+/** Runs the zip with this machine's Python, which can import from one. */
+async function runPython(t: ExecutionContext, code: Uint8Array, event: unknown): Promise<unknown> {
+  const file = join(await place(t, { "code.zip": code }), "code.zip");
+  const script =
+    "import sys, json; sys.path.insert(0, sys.argv[1]); import main; print(json.dumps(main.handler(json.loads(sys.argv[2]), None)))";
+  return JSON.parse(execFileSync("python3", ["-c", script, file, JSON.stringify(event)]).toString()) as unknown;
+}
+
 test("there are nine examples, each with a name of its own", async (t) => {
   const all = await Promise.all(numbered.map(describe));
   t.is(all.length, 9);
@@ -75,6 +85,7 @@ for (const folder of numbered) {
     t.is(runtime, example.runtime ?? "node");
     if (runtime === "python") {
       t.true(Object.keys(unzipSync(code)).includes("main.pyc"));
+      t.deepEqual(await runPython(t, code, example.event), example.expect);
       return;
     }
     if (example.expectError !== undefined) {

@@ -64,6 +64,8 @@ test("content with another digest is CodeUnavailable and counted; code without i
   await objects.putBlob({ name: digest }, Buffer.from("wrong"));
   t.is((await t.throwsAsync(host.get(digest)))?.name, "CodeUnavailable");
   t.is(host.counts.corrupt, 2);
+  t.true(await store.put({ digest, code: Buffer.from("right") }));
+  t.is(Buffer.from(await host.get(digest)).toString(), "right");
   const code = randomBytes(3_000_000);
   await store.put({ digest: digestOf(code), code });
   const manager = await nc.jetstreamManager();
