@@ -35,7 +35,9 @@ export function prepare() {
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])) return;
-  fail(`Pilotlight needs Node ${NODE_NEEDED.join(".")} or later; this is ${process.versions.node}. See https://nodejs.org/en/download`);
+  fail(
+    `Pilotlight needs Node ${NODE_NEEDED.join(".")} or later; this is ${process.versions.node}. See https://nodejs.org/en/download`,
+  );
 }
 
 function needsInstall() {
@@ -52,14 +54,19 @@ const hashOf = (path) => createHash("sha256").update(readFileSync(path)).digest(
 
 function install() {
   say("installing packages (npm ci)");
-  run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], "npm ci failed; is an npm registry reachable?");
+  run(
+    process.platform === "win32" ? "npm.cmd" : "npm",
+    ["ci", "--no-audit", "--no-fund", "--loglevel=error"],
+    "npm ci failed; is an npm registry reachable?",
+  );
   writeFileSync(installStamp(), hashOf(join(ROOT, "package-lock.json")));
 }
 
 function needsBuild() {
   if (!existsSync(STAMP)) return true;
   const built = statSync(STAMP).mtimeMs;
-  for (const file of ["tsconfig.json", "package-lock.json"]) if (statSync(join(ROOT, file)).mtimeMs > built) return true;
+  for (const file of ["tsconfig.json", "package-lock.json"])
+    if (statSync(join(ROOT, file)).mtimeMs > built) return true;
   return SOURCES.some((directory) => newerThan(join(ROOT, directory), built));
 }
 
@@ -75,7 +82,11 @@ function build() {
   say("building");
   // A file that is written while the compiler runs must count as newer than the build.
   const began = new Date();
-  run(process.execPath, [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"], "the build failed");
+  run(
+    process.execPath,
+    [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"],
+    "the build failed",
+  );
   removeOrphans(join(ROOT, "dist"), ROOT);
   writeFileSync(STAMP, began.toISOString());
 }
@@ -103,7 +114,8 @@ function lock() {
       if (error.code !== "EEXIST") throw error;
     }
     if (!holderLives()) rmSync(LOCK, { force: true });
-    else if (Date.now() > end) fail(`another process has been preparing this checkout for too long; if not, remove ${LOCK}`);
+    else if (Date.now() > end)
+      fail(`another process has been preparing this checkout for too long; if not, remove ${LOCK}`);
     else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
   }
 }

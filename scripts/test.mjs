@@ -24,7 +24,10 @@ const environment = {
 };
 
 const total = { passed: 0, failed: 0, skipped: 0 };
-for (const [name, config] of [["pure", "ava.config.js"], ["system", "ava.system.config.js"]]) {
+for (const [name, config] of [
+  ["pure", "ava.config.js"],
+  ["system", "ava.system.config.js"],
+]) {
   process.stderr.write(`pilotlight: ${name} tests …\n`);
   const found = await runAva(name, config);
   process.stderr.write(`pilotlight: ${name} tests: ${line(found)}\n`);

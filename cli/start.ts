@@ -1,0 +1,110 @@
+/**
+ * `npm start`: brings the whole form up, deploys the examples, calls each, provokes every rung, shows a table and what
+ * to try next, and stays until Ctrl-C. A second Ctrl-C ends everything at once.
+ * Exit codes: 0 all as promised, 1 an example answered wrongly, 2 usage, 3 the platform failed.
+ */
+import { resolveConnection } from "../nodes/io/context.ts";
+import { connect } from "../nodes/io/nats.ts";
+import { type Running, up } from "../nodes/up.ts";
+import { Fault } from "../protocol/errors.ts";
+import { milliseconds, tableText } from "./output.ts";
+import { readExamples } from "./tour/example.ts";
+import { readStartOptions, START_USAGE, type StartOptions } from "./tour/options.ts";
+import { type TourRow, tour } from "./tour/tour.ts";
+
+const out = (text: string): void => void process.stdout.write(`${text}\n`);
+const note = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** Runs `npm start` with these words; resolves with the exit code when everything has ended. Never rejects. */
+export async function start(words: readonly string[], root: string): Promise<number> {
+  const options = readStartOptions(words);
+  if ("help" in options) {
+    out(START_USAGE);
+    return 0;
+  }
+  if ("wrong" in options) {
+    note(`${options.wrong}\n${START_USAGE}`);
+    return 2;
+  }
+  const stop = new AbortController();
+  let running: Running | undefined;
+  const onSignal = (): void => {
+    if (stop.signal.aborted) return running === undefined ? process.exit(3) : running.kill();
+    note("stopping; once more to stop at once");
+    stop.abort();
+  };
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+  try {
+    running = await up({
+      port: options.port,
+      ...(options.store !== undefined ? { store: options.store } : { temporary: options.once }),
+      signal: stop.signal,
+      say: note,
+    });
+    return await show(running, options, root, stop.signal);
+  } catch (thrown) {
+    if (stop.signal.aborted) return options.once ? 3 : 0;
+    note(`pilotlight: ${Fault.from(thrown).message}`);
+    return 3;
+  } finally {
+    await running?.stop();
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
+  }
+}
+
+async function show(running: Running, options: StartOptions, root: string, signal: AbortSignal): Promise<number> {
+  out(`Pilotlight is up: ${running.nats}   (nats-server ${running.broker.version}, from ${running.broker.origin})`);
+  const settings = await resolveConnection({ context: running.context }, {});
+  const platform = await connect(settings, { name: "pilot start", role: "operator", node: `start-${process.pid}` });
+  let rows: readonly TourRow[];
+  try {
+    const stopped = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(new Fault("Cancelled", "stopped")), { once: true });
+    });
+    const failed = running.done.then(() => Promise.reject(new Fault("Cancelled", "stopped")));
+    rows = await Promise.race([tour(platform, await readExamples(root), note), stopped, failed]);
+  } finally {
+    await platform.close();
+  }
+  const head = ["FUNCTION", "RUNTIME", "RUNG", "PATH", "TOTAL", "START DELAY", ""];
+  const cells = rows.map((row) => [
+    row.name,
+    row.runtime,
+    row.rung,
+    row.path,
+    shown(row.totalMs),
+    shown(row.startMs),
+    row.remark,
+  ]);
+  out(
+    `\n${(await tableText(head, cells))
+      .split("\n")
+      .map((line) => line.trimEnd())
+      .join("\n")}`,
+  );
+  const wrong = rows.filter((row) => row.wrong).length;
+  if (wrong > 0) note(`${wrong} of ${rows.length} answers are not what the examples promise`);
+  if (options.once) return wrong > 0 ? 1 : 0;
+  out(next(running));
+  await running.done.catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  return 0;
+}
+
+const shown = (ms: number | undefined): string => (ms === undefined ? "" : milliseconds(ms));
+
+function next(running: Running): string {
+  return `
+What to try next, in another terminal in this directory:
+  npx pilot invoke hello --data '{"name":"you"}' --trace     how a call was placed
+  npx pilot deploy examples/01-hello --name hello            a second version, live at once
+  npx pilot fn ls                                            what is deployed
+  npx pilot logs greet -f                                    what functions print
+  npx pilot instance ls --warm                               the pilot light itself
+  npx pilot doctor                                           is everything well?
+  NATS_URL=${running.nats} nats request pilot.fn.main.hello '{"name":"you"}'     any NATS client will do
+
+Store: ${running.store}
+Ctrl-C stops everything.`;
+}

@@ -1,0 +1,52 @@
+/** One traced call of an example, and what the reply says of how it was placed. */
+import { performance } from "node:perf_hooks";
+import type { Connected } from "../../nodes/io/nats.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { SUBJECT } from "../../protocol/subjects.ts";
+import type { Example } from "./example.ts";
+
+export interface Placed {
+  readonly rung: string;
+  readonly path: string;
+  /** As the caller saw it, in ms. */
+  readonly totalMs: number;
+  /** From the call's arrival until its code ran, in ms, by the platform's clock; undefined when the reply does not say. */
+  readonly startMs: number | undefined;
+  /** What is wrong with the answer; undefined when it is what the example promises. */
+  readonly wrong: string | undefined;
+}
+
+/** Calls and never rejects: a call that failed is a row with `wrong`. */
+export async function placedCall(
+  platform: Connected,
+  example: Example,
+  account: string,
+  name = example.name,
+): Promise<Placed> {
+  const began = performance.now();
+  const timeoutMs = LIMITS.timeoutDefault.value + LIMITS.waitForPlace.value;
+  try {
+    const reply = await platform.caller.call(SUBJECT.fn(account, name), example.body, {
+      headers: { "Pilot-Trace": "1" },
+      timeoutMs,
+    });
+    return read(reply.headers, performance.now() - began, example.judge(reply.body));
+  } catch (thrown) {
+    const fault = Fault.from(thrown);
+    const headers = (fault.details?.["headers"] ?? {}) as Record<string, string>;
+    return read(headers, performance.now() - began, example.judgeFault(fault));
+  }
+}
+
+function read(headers: Readonly<Record<string, string>>, totalMs: number, wrong: string | undefined): Placed {
+  const [received = Number.NaN, started = Number.NaN] = (headers["Pilot-Times"] ?? "").split(";").map(Number);
+  const startMs = started - received;
+  return {
+    rung: headers["Pilot-Rung"] ?? "-",
+    path: headers["Pilot-Path"] ?? "-",
+    totalMs,
+    startMs: Number.isFinite(startMs) ? startMs : undefined,
+    wrong,
+  };
+}

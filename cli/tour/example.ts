@@ -1,0 +1,81 @@
+/** One folder of examples/ as its `pilot.json` describes it, and whether a reply is what it promises. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import type { Fault } from "../../protocol/errors.ts";
+import type { RuntimeName } from "../../protocol/runtimes.ts";
+
+export interface Example {
+  /** Path of the folder. */
+  readonly folder: string;
+  readonly name: string;
+  readonly runtime?: RuntimeName;
+  readonly handler?: string;
+  readonly environment?: Record<string, string>;
+  readonly body: Uint8Array;
+  /** A sentence on what is wrong with a reply; undefined when it is as promised. */
+  judge(reply: Uint8Array): string | undefined;
+  /** The same for a call that failed. */
+  judgeFault(fault: Fault): string | undefined;
+}
+
+interface Described {
+  readonly name: string;
+  readonly runtime?: RuntimeName;
+  readonly handler?: string;
+  readonly environment?: Record<string, string>;
+  readonly event?: unknown;
+  readonly eventBase64?: string;
+  readonly expect?: unknown;
+  readonly expectBase64?: string;
+  readonly expectError?: { readonly name: string; readonly message: string };
+}
+
+/** All examples below `<root>/examples`, in the order of the course. */
+export async function readExamples(root: string): Promise<Example[]> {
+  const directory = join(root, "examples");
+  const names = (await readdir(directory, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+  return Promise.all(names.sort().map((name) => readExample(join(directory, name))));
+}
+
+async function readExample(folder: string): Promise<Example> {
+  const described = JSON.parse(await readFile(join(folder, "pilot.json"), "utf8")) as Described;
+  const { name, runtime, handler, environment, expectError } = described;
+  return {
+    folder,
+    name,
+    ...(runtime !== undefined && { runtime }),
+    ...(handler !== undefined && { handler }),
+    ...(environment !== undefined && { environment }),
+    body: bodyOf(described),
+    judge: (reply) => judge(described, reply),
+    judgeFault(fault) {
+      if (expectError === undefined) return `${fault.name}: ${fault.message}`;
+      if (fault.name === expectError.name && fault.message.includes(expectError.message)) return undefined;
+      return `expected ${expectError.name} (${expectError.message}), got ${fault.name}: ${fault.message}`;
+    },
+  };
+}
+
+function bodyOf({ event, eventBase64 }: Described): Uint8Array {
+  if (eventBase64 !== undefined) return Buffer.from(eventBase64, "base64");
+  return event === undefined ? new Uint8Array(0) : new TextEncoder().encode(JSON.stringify(event));
+}
+
+function judge({ expect, expectBase64, expectError }: Described, reply: Uint8Array): string | undefined {
+  if (expectError !== undefined) return `expected ${expectError.name}, got a reply`;
+  if (expectBase64 !== undefined) {
+    const found = Buffer.from(reply).toString("base64");
+    return found === expectBase64 ? undefined : `expected the bytes ${expectBase64}, got ${found}`;
+  }
+  if (expect === undefined) return undefined;
+  const text = new TextDecoder().decode(reply);
+  try {
+    if (isDeepStrictEqual(JSON.parse(text), expect)) return undefined;
+  } catch {
+    // said below
+  }
+  return `expected ${JSON.stringify(expect)}, got ${text.slice(0, 200)}`;
+}

@@ -1,0 +1,84 @@
+/**
+ * Provokes every rung, and the direct path, with one function. Each step sets the scene, calls, and looks at which
+ * rung the platform says it was; nothing is assumed. Works in an account of its own, which it empties at the end.
+ */
+
+import type { Bundle } from "../../nodes/io/bundle/index.ts";
+import type { Connected } from "../../nodes/io/nats.ts";
+import { until } from "../../nodes/io/until.ts";
+import { RUNGS } from "../../protocol/vocabulary.ts";
+import { removeFunction, showFleet } from "../contracts.ts";
+import { publish } from "../publish.ts";
+import { type Placed, placedCall } from "./call.ts";
+import type { Example } from "./example.ts";
+
+/** How long a scene may take to be set. */
+const SCENE_MS = 15_000;
+/** Attempts to be served by a container that is only made for the call. */
+const CROWDS = 5;
+const CROWD = 6;
+
+export type Wanted = (typeof RUNGS)[number] | "direct";
+
+export interface Step {
+  readonly wanted: Wanted;
+  /** Undefined: it could not be provoked here. */
+  readonly placed: Placed | undefined;
+}
+
+/** One step per rung and one for the direct path, cheapest last. Rejects only when the platform itself fails. */
+export async function climb(platform: Connected, example: Example, bundle: Bundle): Promise<Step[]> {
+  const account = `tour-${example.name}`;
+  const again = `${example.name}-again`;
+  const online = `${example.name}-online`;
+  const seen: Placed[] = [];
+  const call = async (name = example.name): Promise<Placed> => {
+    const placed = await placedCall(platform, example, account, name);
+    seen.push(placed);
+    return placed;
+  };
+  const deployed: string[] = [];
+  const deploy = async (name: string, network = false): Promise<void> => {
+    deployed.push(name);
+    const environment = example.environment;
+    await publish(platform, bundle, { account, name, network, ...(environment && { environment }) });
+  };
+  try {
+    await deploy(example.name);
+    await warmInstance(platform, bundle.runtime);
+    await call();
+    await call();
+    for (let crowd = 0; crowd < CROWDS && !seen.some(({ rung }) => rung === "cached"); crowd += 1) {
+      await Promise.all(Array.from({ length: CROWD }, () => call()));
+    }
+    await deploy(again);
+    await call(again);
+    await until(async () => ((await call()).path === "direct" ? true : undefined), SCENE_MS);
+    // Nothing warm has a network, so a function that asks for one needs an instance that is booted for it.
+    await deploy(online, true);
+    await call(online);
+  } finally {
+    for (const name of deployed) await platform.bus.ask(removeFunction, [], { account, name }).catch(() => undefined);
+  }
+  return [...[...RUNGS].reverse(), "direct" as const].map((wanted) => ({ wanted, placed: bestOf(seen, wanted) }));
+}
+
+/** The quickest call of that kind; a wrong answer counts before a quick one, so that it is seen. */
+function bestOf(seen: readonly Placed[], wanted: Wanted): Placed | undefined {
+  const fitting = seen.filter(({ rung, path }) =>
+    wanted === "direct" ? path === "direct" : rung === wanted && path !== "direct",
+  );
+  const wrong = fitting.find((placed) => placed.wrong !== undefined);
+  return wrong ?? fitting.sort((a, b) => a.totalMs - b.totalMs)[0];
+}
+
+/** Waits until an instance of the runtime is warm; after the limit the call goes on as it may. */
+async function warmInstance(platform: Connected, runtime: string): Promise<void> {
+  await until(async () => {
+    const { hosts } = await platform.bus.ask(showFleet, [], {});
+    const warm = hosts.some(({ instances }) =>
+      instances.some((one) => one.runtime === runtime && one.state === "warm"),
+    );
+    return warm ? true : undefined;
+  }, SCENE_MS);
+}
