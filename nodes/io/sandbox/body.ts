@@ -30,7 +30,11 @@ export abstract class Body {
   onFrame: (frame: Frame) => void = () => {};
   onClosed: (why: Closed) => void = () => {};
   #settle: (gone: Gone) => void = () => {};
+  /** Told once, at the first kill. */
+  onKill: () => void = () => {};
   #settled = false;
+  #lost = false;
+  #killed = false;
   #closed: Closed | undefined;
 
   constructor(id: string, group: GroupName) {
@@ -65,7 +69,28 @@ export abstract class Body {
   }
 
   /** Kills every process of it at once; `gone` follows. Safe at any moment. */
-  abstract kill(): void;
+  kill(): void {
+    if (this.#settled) return;
+    try {
+      this.handle?.kill();
+    } catch {
+      // its group is being removed already
+    }
+    if (!this.#killed) {
+      this.#killed = true;
+      this.onKill();
+    }
+    this.finishKill();
+  }
+
+  /** Has the spawner see to it that nothing is left. */
+  protected abstract finishKill(): void;
+
+  /** Its spawner died: whoever reports the end first, this is why. */
+  lose(): void {
+    this.#lost = true;
+    this.kill();
+  }
 
   /** Everything is gone; the first word counts. */
   settle(gone: Partial<Gone>): void {
@@ -74,7 +99,7 @@ export abstract class Body {
     this.channel?.destroy();
     this.handle?.close();
     this.handle = undefined;
-    this.#settle({ ...NO_TRACE, ...gone });
+    this.#settle({ ...NO_TRACE, ...gone, lost: this.#lost });
   }
 }
 
@@ -95,9 +120,7 @@ export class Box extends Body {
     this.onBorn();
   }
 
-  kill(): void {
-    if (this.over) return;
-    killNow(this.handle);
+  protected finishKill(): void {
     this.#backUp();
   }
 }
@@ -113,9 +136,7 @@ export class Fork extends Body {
     this.#clear = clear;
   }
 
-  kill(): void {
-    if (this.over) return;
-    killNow(this.handle);
+  protected finishKill(): void {
     if (this.#clearing) return;
     this.#clearing = true;
     // A refusal means that the spawner is lost: whoever replaces it settles this body.
@@ -125,13 +146,5 @@ export class Fork extends Body {
         this.#clearing = false;
       },
     );
-  }
-}
-
-function killNow(handle: GroupHandle | undefined): void {
-  try {
-    handle?.kill();
-  } catch {
-    // its group is being removed already
   }
 }

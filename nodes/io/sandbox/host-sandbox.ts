@@ -138,7 +138,7 @@ export class HostSandbox implements Sandbox {
       });
       const command = this.#parts.kind.command(instance.place, runtime, this.#parts.groups?.doors(group) ?? []);
       this.#boxes.set(id, box);
-      instance.add(box);
+      this.#add(instance, box);
       void box.gone.then(() => {
         this.#boxes.delete(id);
         this.#door.forget(id);
@@ -156,7 +156,7 @@ export class HostSandbox implements Sandbox {
     instance.zygote ??= this.#bootZygote(instance, runtime, urgent);
     const zygote = await instance.zygote;
     const fork = new Fork(group.container, group, (one) => this.#clear(one, zygote.box.id));
-    instance.add(fork);
+    this.#add(instance, fork);
     try {
       const ready = await zygote.fork(fork);
       const { pid } = await this.#link.ask({ do: "adopt", zygote: zygote.box.id, innerPid: ready.pid, group, instanceMb: instance.instanceMb });
@@ -190,6 +190,19 @@ export class HostSandbox implements Sandbox {
       if (instance.zygote === booting) instance.zygote = undefined;
     });
     return booting;
+  }
+
+  /** A body that was killed and does not go means a spawner that hangs: it is replaced. */
+  #add(instance: Instance, body: Body): void {
+    instance.add(body);
+    body.onKill = () => {
+      const timer = setTimeout(() => {
+        this.#parts.log("error", "the spawner does not answer and is replaced", { container: body.group.container });
+        this.#link.kill();
+      }, LIMITS.clear.value + LIMITS.control.value);
+      timer.unref();
+      void body.gone.then(() => clearTimeout(timer));
+    };
   }
 
   #handle(group: GroupName, pid: number): GroupHandle {
@@ -303,7 +316,7 @@ export class HostSandbox implements Sandbox {
   #lost(): void {
     this.#parts.log("error", "the spawner was lost; every container ended with it");
     const bodies = [...this.#instances.values()].flatMap((instance) => [...instance.bodies]);
-    for (const body of bodies) body.kill();
+    for (const body of bodies) body.lose();
     this.#spawner = this.#replaceSpawner(bodies);
     this.#spawner.catch((error) => this.#parts.log("error", "no spawner can be started", { error: String(error) }));
   }
@@ -320,7 +333,7 @@ export class HostSandbox implements Sandbox {
         }),
       );
     } finally {
-      for (const body of bodies) body.settle({ lost: true });
+      for (const body of bodies) body.settle({});
     }
     // The ends are told in the same turn or the next; listeners come after them.
     setImmediate(() => {

@@ -91,6 +91,11 @@ export class SpawnerLink {
     });
   }
 
+  /** Ends a spawner that hangs; `lost` follows. */
+  kill(): void {
+    this.#child?.kill("SIGKILL");
+  }
+
   /** Ends the process for good; resolves when it is gone. It removes what is left of its boxes first. */
   async close(): Promise<void> {
     this.#closing = true;
@@ -109,7 +114,7 @@ export class SpawnerLink {
   #send(order: Order): void {
     const child = this.#child;
     // A failed send means a dying spawner: its exit refuses every open question.
-    if (child?.connected === true) child.send(order, () => {});
+    if (child?.connected === true && child.exitCode === null && child.signalCode === null) child.send(order, () => {});
     else if ("ask" in order) this.#refuse(order.ask);
   }
 

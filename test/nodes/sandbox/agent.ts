@@ -1,0 +1,11 @@
+/** A whole agent as a process of its own, to be killed by a test: opens a sandbox, starts containers, says so, and waits. */
+import { openHostile, type KindName, Victim } from "./hostile.ts";
+
+const [kind = "bubblewrap", runDirectory = "", cgroupRoot = ""] = process.argv.slice(2);
+const { sandbox } = await openHostile(kind as KindName, { runDirectory, cgroupRoot });
+for (const runtime of ["node", "python"] as const) {
+  const victim = await Victim.start(sandbox, runtime);
+  victim.start("for(;;);\n".repeat(runtime === "node" ? 1 : 0) || "while True: pass");
+}
+process.stdout.write("started\n");
+setInterval(() => {}, 1_000);
