@@ -32,8 +32,7 @@ async function packageOf(room: string): Promise<Package> {
   await place(join(room, "package", "bin"), "2.14.0");
   const tarball = join(room, "it.tgz");
   execFileSync("tar", ["-czf", tarball, "-C", room, "package"]);
-  const hash = (algorithm: string, bytes: Uint8Array, form: "hex" | "base64"): string =>
-    createHash(algorithm).update(bytes).digest(form);
+  const hash = (algorithm: string, bytes: Uint8Array, form: "hex" | "base64"): string => createHash(algorithm).update(bytes).digest(form);
   const pinned = {
     tarballSha512: hash("sha512", await readFile(tarball), "base64"),
     programSha256: hash("sha256", Buffer.from(pretend("2.14.0")), "hex"),

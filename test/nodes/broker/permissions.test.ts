@@ -26,8 +26,7 @@ async function join(t: ExecutionContext, broker: TestBroker, options: Connection
   t.teardown(() => nc.close());
   return nc;
 }
-const publishes = (nc: NatsConnection, subject: string): Promise<boolean> =>
-  refused(nc, () => nc.publish(subject, "x"));
+const publishes = (nc: NatsConnection, subject: string): Promise<boolean> => refused(nc, () => nc.publish(subject, "x"));
 const hears = (nc: NatsConnection, subject: string): Promise<boolean> =>
   refused(nc, () => nc.subscribe(subject, { callback: () => undefined }));
 
@@ -113,8 +112,7 @@ test("a broker that was killed comes back on the same port with what it had stor
   const kv = await nc.jetstream({ timeout: 500 }).views.kv("kept");
   await kv.put("a", "1");
   // A request that is under way while the connection is being made anew is lost without a word, so it is repeated.
-  const value = (): Promise<string | undefined> =>
-    until(async () => (await kv.get("a").catch(() => undefined))?.string(), 20_000);
+  const value = (): Promise<string | undefined> => until(async () => (await kv.get("a").catch(() => undefined))?.string(), 20_000);
   await broker.crash();
   t.is(await value(), "1");
   await broker.restart();

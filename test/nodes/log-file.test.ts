@@ -1,0 +1,35 @@
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import test from "ava";
+import { openLogFile } from "../../nodes/io/log-file.ts";
+import { temporaryDirectory } from "../support/temp.ts";
+
+test("a log file and its predecessor together stay within the bound, and the newest lines are kept", async (t) => {
+  const path = join(await temporaryDirectory(t), "node.log");
+  const log = openLogFile(path, 1_000);
+  for (let line = 0; line < 500; line += 1) log.write(Buffer.from(`line ${line}\n`));
+  log.close();
+  t.true(statSync(path).size + statSync(`${path}.1`).size <= 1_000);
+  t.true(readFileSync(path, "utf8").endsWith("line 499\n"));
+  t.is(log.dropped(), 0);
+});
+
+test("one piece that is larger than the whole file is cut, and what is lost is counted", async (t) => {
+  const path = join(await temporaryDirectory(t), "node.log");
+  const log = openLogFile(path, 1_000);
+  log.write(Buffer.alloc(5_000, "x"));
+  t.is(log.dropped(), 4_500);
+  log.close();
+  log.write(Buffer.from("after the end"));
+  t.is(statSync(path).size, 500);
+});
+
+test("a log file goes on where it was when it is opened again", async (t) => {
+  const path = join(await temporaryDirectory(t), "node.log");
+  for (const word of ["one", "two"]) {
+    const log = openLogFile(path, 1_000);
+    log.write(Buffer.from(word));
+    log.close();
+  }
+  t.is(readFileSync(path, "utf8"), "onetwo");
+});
