@@ -22,7 +22,8 @@ interface LogLine {
 
 export const logs = command({
   brief: "Show what functions wrote to stdout, stderr and context.log",
-  details: "Without --follow: the newest lines that are kept. With it: those, then what comes, until Ctrl-C.",
+  details:
+    "Without --follow: the newest lines that are kept. With it: those, then what comes, until Ctrl-C.\nBefore each text: time, call, and · stdout, E stderr, L context.log, P the platform.",
   examples: ["pilot logs hello", "pilot logs hello -f", "pilot logs --call 4fk2m9x1 --since 2h", "pilot logs -f --json | jq .text"],
   flags: {
     account: valueOr(name, "NAME", DEFAULT_ACCOUNT, "account of the function"),
@@ -59,7 +60,7 @@ export const logs = command({
         const query = { account: flags.account, ...defined({ name: functionName }), since: Date.now() - flags.since };
         for await (const batch of readLogs(platform, { ...query, follow: flags.follow, onLive, signal: cli.signal })) {
           for (const row of batch.lines) {
-            const whole = { account: batch.account, function: batch.function, ...row };
+            const whole = { account: batch.account, function: batch.function, host: batch.host, ...row };
             if (!wanted(whole)) continue;
             if (live) say(whole);
             else keep(whole);
@@ -72,8 +73,10 @@ export const logs = command({
     ),
 });
 
+const MARKS: Readonly<Record<string, string>> = { stdout: "·", stderr: "E", log: "L", platform: "P" };
+
 function lineText(row: LogLine, named: boolean): string {
   const at = `${time(row.at)}.${String(Math.floor(row.at) % 1_000).padStart(3, "0")}`;
   const who = named ? `${row.function}@${row.version} ` : "";
-  return `${at} ${who}${row.call || "-"} ${row.stream === "stderr" ? "E" : "·"} ${printable(row.text)}`;
+  return `${at} ${who}${row.call || "-"} ${MARKS[row.stream] ?? "?"} ${printable(row.text)}`;
 }

@@ -23,6 +23,7 @@ export interface LogQuery {
 export interface LogBatch {
   readonly account: string;
   readonly function: string;
+  readonly host: string;
   readonly lines: FunctionLogs["lines"];
 }
 
@@ -69,14 +70,16 @@ async function* read(consumer: Consumer, kept: number, query: LogQuery): AsyncGe
     }
   } finally {
     query.signal.removeEventListener("abort", stop);
-    await messages.close();
+    // Not awaited: the client never resolves it for an iteration that was left early.
+    void messages.close();
   }
 }
 
 function parse(subject: string, data: Uint8Array): LogBatch | undefined {
   const [, , account = "", name = ""] = subject.split(".");
   try {
-    return { account, function: name, lines: functionLogs.body.parse(decode(data)).lines };
+    const { host, lines } = functionLogs.body.parse(decode(data));
+    return { account, function: name, host, lines };
   } catch {
     return undefined;
   }
