@@ -1,0 +1,122 @@
+/**
+ * One container as the host sees it. Turns frames into words, and anything that is no proper frame of this moment into
+ * a violation, which ends the container.
+ */
+import { FRAME, type Thrown } from "../../protocol/frames.ts";
+import type { ColdCause, Rung } from "../../protocol/vocabulary.ts";
+import type { ContainerListener, EndCause, IncomingFrame, SandboxedContainer } from "../instance/sandbox.ts";
+import type { Call } from "./call.ts";
+import type { Instance } from "./instance.ts";
+import type { Slot } from "./slot.ts";
+
+export type ContainerState = "spare" | "loading" | "idle" | "busy" | "ended";
+
+/** Who hears of containers. Payloads are views. */
+export interface ContainerOwner {
+  loaded(container: Container, cachedData: Uint8Array): void;
+  loadFailed(container: Container, thrown: Thrown): void;
+  result(container: Container, payload: Uint8Array): void;
+  failed(container: Container, isBadResult: boolean, thrown: Thrown): void;
+  output(container: Container, frame: IncomingFrame): void;
+  request(container: Container, frame: IncomingFrame): void;
+  /** A frame that makes no sense at this moment. */
+  violated(container: Container, what: string): void;
+  /** A frame about a call that has ended: of no use, and no crime. */
+  late(container: Container): void;
+  ended(container: Container, cause: EndCause, output: string): void;
+}
+
+const decoder = new TextDecoder();
+
+export class Container implements ContainerListener {
+  readonly box: SandboxedContainer;
+  readonly instance: Instance;
+  state: ContainerState = "spare";
+  slot: Slot | undefined = undefined;
+  /** How its first call was placed; later ones are hot. */
+  rung: Rung = "hot";
+  coldCause: ColdCause | undefined = undefined;
+  call: Call | undefined = undefined;
+  /** Number of the running or last call in frames. */
+  number = 0;
+  /** Calls it has finished. */
+  calls = 0;
+  /** The last call, for output that comes after its result. */
+  last: Call | undefined = undefined;
+  /** Monotonic: when the running call must end. */
+  deadline = Number.POSITIVE_INFINITY;
+  /** Monotonic. */
+  idleSince = 0;
+  /** Monotonic: when the running call was sent. */
+  startedAt = 0;
+  /** cpu time at the start of the running call, when it is measured. */
+  cpuAtStart = -1;
+  requests = 0;
+  readonly #owner: ContainerOwner;
+
+  constructor(box: SandboxedContainer, instance: Instance, owner: ContainerOwner) {
+    this.box = box;
+    this.instance = instance;
+    this.#owner = owner;
+  }
+
+  get id(): string {
+    return this.box.id;
+  }
+
+  nextNumber(): number {
+    this.number = this.number === 0xffffffff ? 1 : this.number + 1;
+    return this.number;
+  }
+
+  frame(frame: IncomingFrame): void {
+    if (this.state === "ended") return;
+    switch (frame.type) {
+      case FRAME.result:
+        if (this.call === undefined || frame.id !== this.number) this.#owner.late(this);
+        else this.#owner.result(this, frame.payload);
+        return;
+      case FRAME.log:
+        this.#owner.output(this, frame);
+        return;
+      case FRAME.request:
+        this.#owner.request(this, frame);
+        return;
+      case FRAME.failed:
+        if (this.call === undefined || frame.id !== this.number) this.#owner.late(this);
+        else this.#owner.failed(this, frame.flags === 1, readThrown(frame.extra));
+        return;
+      case FRAME.loaded:
+        if (this.state === "loading") this.#owner.loaded(this, frame.payload);
+        else this.#owner.violated(this, "it said that code was loaded which nobody had given it");
+        return;
+      case FRAME.loadFailed:
+        if (this.state === "loading") this.#owner.loadFailed(this, readThrown(frame.extra));
+        else this.#owner.violated(this, "it said that code could not be loaded which nobody had given it");
+        return;
+      case FRAME.ready:
+        return;
+      default:
+        this.#owner.violated(this, `it sent a frame of the unknown type ${frame.type}`);
+    }
+  }
+
+  ended(cause: EndCause, output: string): void {
+    if (this.state === "ended") return;
+    this.#owner.ended(this, cause, output);
+  }
+}
+
+/** What a container says of an exception is the function's own text: only its form is believed. */
+function readThrown(extra: Uint8Array): Thrown {
+  try {
+    const { type, message, stack } = JSON.parse(decoder.decode(extra)) as Record<string, unknown>;
+    return {
+      type: typeof type === "string" ? type : "Error",
+      message: typeof message === "string" ? message : "",
+      ...(typeof stack === "string" && { stack }),
+    };
+  } catch {
+    return { type: "Error", message: "the function failed, and what it said of it cannot be read" };
+  }
+}

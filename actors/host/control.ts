@@ -1,0 +1,105 @@
+/** What a host is asked on its control connection: grants, recalls, preloads, cancels, questions. */
+import { Fault } from "../../protocol/errors.ts";
+import { describeHost } from "../../protocol/messages/fleet.ts";
+import { cancelOnHost, findCall, grantFunctions, provisionContainer, recallGrant } from "../../protocol/messages/host.ts";
+import { syncNode } from "../../protocol/messages/sync.ts";
+import type { Bus, Subscription } from "../kit/bus.ts";
+import type { Desk } from "./desk.ts";
+import type { Instances } from "./instances.ts";
+import type { Pool } from "./pool.ts";
+import type { HostDescription } from "./ports.ts";
+import type { Records } from "./records.ts";
+import type { Runner } from "./runner.ts";
+import type { Slots } from "./slots.ts";
+import type { Supply } from "./supply.ts";
+import type { Versions } from "./versions.ts";
+
+export interface ControlPorts {
+  readonly host: string;
+  readonly control: Bus;
+  readonly desk: Desk;
+  readonly slots: Slots;
+  readonly supply: Supply;
+  readonly instances: Instances;
+  readonly versions: Versions;
+  readonly runner: Runner;
+  readonly records: Records;
+  readonly pool: Pool;
+  isTaking(): boolean;
+  describe(): HostDescription;
+}
+
+/** Serves all of it; stop what is returned to end that. */
+export function serveControl(ports: ControlPorts): Subscription[] {
+  const { control, host, desk } = ports;
+  return [
+    control.serve(grantFunctions, [host], ({ grants }) => ({ refused: desk.grant(grants) })),
+    control.serve(recallGrant, [host], async ({ account, function: name, epoch }) => {
+      await desk.recall(account, name, epoch);
+      return {};
+    }),
+    control.serve(provisionContainer, [host], (wanted) => provision(ports, wanted)),
+    control.serve(cancelOnHost, [host], ({ call }) => ({ cancelled: cancel(ports, call) })),
+    control.serve(findCall, [host], ({ call }) => {
+      const record = ports.records.find(call);
+      return record === undefined ? {} : { record };
+    }),
+    control.serve(describeHost, [host], () => ports.describe()),
+    control.serve(syncNode, [host], async (change) => {
+      if (change.function?.record === null) forget(ports, change.function.key);
+      if (change.pools) await ports.pool.set(change.pools);
+      return {};
+    }),
+  ];
+}
+
+type Wanted = ReturnType<typeof provisionContainer.request.parse>;
+
+async function provision(ports: ControlPorts, wanted: Wanted): Promise<{ container: string }> {
+  const code = await ports.versions.codeOf(wanted);
+  if (!ports.isTaking()) throw new Fault("Draining", "the host is stopping");
+  const slot = ports.slots.of(wanted);
+  return new Promise((resolve, reject) => {
+    const refused = ports.supply.make({
+      slot,
+      code,
+      rung: wanted.rung,
+      instance: wanted.instance,
+      instanceMb: wanted.instanceMb,
+      class: "rare",
+      preload: true,
+      ready: (container) => resolve({ container: container.id }),
+      failed: reject,
+    });
+    if (!refused) return;
+    ports.slots.release(slot);
+    reject(new Fault("Unavailable", refused.reason, { refused: refused.refused }));
+  });
+}
+
+/** Ends a call that runs or waits here. */
+function cancel({ runner, slots }: ControlPorts, id: string): boolean {
+  const fault = new Fault("Cancelled", "the call was cancelled");
+  for (const container of runner.busy) {
+    if (container.call?.id !== id) continue;
+    runner.end(container, fault);
+    return true;
+  }
+  for (const slot of slots.all()) {
+    const [call] = slot.takeOut((waiting) => waiting.id === id);
+    if (!call) continue;
+    runner.fail(call, fault);
+    return true;
+  }
+  return false;
+}
+
+/** A function was removed: its idle containers have no further use, and its version numbers may come again. */
+function forget({ versions, slots, instances }: ControlPorts, key: string): void {
+  const [account = "", name = ""] = key.split(".");
+  versions.forget(account, name);
+  for (const slot of [...slots.all()]) {
+    if (slot.account !== account || slot.function !== name || slot.version === 0) continue;
+    for (const container of [...slot.idle]) instances.discard(container);
+  }
+}

@@ -1,0 +1,69 @@
+/** What became of calls, per function version, since the host's epoch began; outlives slots and containers. */
+import { LIMITS } from "../../protocol/limits.ts";
+
+/** Run times kept per function, for percentiles. */
+const KEPT = 256;
+/** Weight of the newest run in the moving average. */
+const WEIGHT = 0.1;
+
+export class FunctionStats {
+  readonly account: string;
+  readonly function: string;
+  readonly version: number;
+  calls = 0;
+  direct = 0;
+  /** Moving average of run time in ms; undefined while nothing has run. */
+  meanRunMs: number | undefined = undefined;
+  readonly failures: Record<string, number> = {};
+  readonly rungs: Record<string, number> = {};
+  changed = false;
+  readonly #runs = new Float64Array(KEPT);
+  #at = 0;
+
+  constructor(account: string, name: string, version: number) {
+    this.account = account;
+    this.function = name;
+    this.version = version;
+  }
+
+  ran(ms: number): void {
+    this.calls++;
+    this.changed = true;
+    this.meanRunMs = this.meanRunMs === undefined ? ms : this.meanRunMs + (ms - this.meanRunMs) * WEIGHT;
+    this.#runs[this.#at++ % KEPT] = ms;
+  }
+
+  failed(name: string): void {
+    this.failures[name] = (this.failures[name] ?? 0) + 1;
+  }
+
+  percentiles(): { mean: number; p50: number; p99: number } {
+    const runs = this.#runs.slice(0, Math.min(this.#at, KEPT)).sort();
+    const at = (share: number): number => runs[Math.min(runs.length - 1, Math.floor(runs.length * share))] ?? 0;
+    return { mean: this.meanRunMs ?? 0, p50: at(0.5), p99: at(0.99) };
+  }
+}
+
+export class Functions {
+  readonly #all = new Map<string, FunctionStats>();
+
+  /** The one object of a function version, made when it is new; the oldest is forgotten at LIMITS.functionsKept. */
+  of(account: string, name: string, version: number): FunctionStats {
+    const key = `${account}.${name}.${version}`;
+    const known = this.#all.get(key);
+    if (known) return known;
+    const stats = new FunctionStats(account, name, version);
+    this.#all.set(key, stats);
+    if (this.#all.size > LIMITS.functionsKept.value) {
+      for (const oldest of this.#all.keys()) {
+        this.#all.delete(oldest);
+        break;
+      }
+    }
+    return stats;
+  }
+
+  all(): IterableIterator<FunctionStats> {
+    return this.#all.values();
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Notices that the process slept. What arrives right after such a gap had piled up: its owners have judged it
+ * meanwhile, so direct calls are dropped and orders refused.
+ */
+import { LIMITS } from "../../protocol/limits.ts";
+
+export class Gap {
+  #seenAt: number;
+  #until = 0;
+  #gaps = 0;
+
+  constructor(now: number) {
+    this.#seenAt = now;
+  }
+
+  /** To be called at least every LIMITS.hostTick while the process runs. Returns the length of a gap that has just ended, or 0. */
+  tick(now: number): number {
+    const passed = now - this.#seenAt;
+    this.#seenAt = now;
+    if (passed <= LIMITS.clockGap.value + LIMITS.hostTick.value) return 0;
+    this.#gaps++;
+    this.#until = now + LIMITS.pileUp.value;
+    return passed;
+  }
+
+  isPilingUp(now: number): boolean {
+    // A message may be read before the first timer after the gap fires.
+    if (now - this.#seenAt > LIMITS.clockGap.value + LIMITS.hostTick.value) this.tick(now);
+    return now < this.#until;
+  }
+
+  get gaps(): number {
+    return this.#gaps;
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * Direct calls that this host could not run, and handed on.
+ *
+ * H1  The host owns them: it keeps the body until somebody has taken the call, and speaks for it until it is done.
+ * H2  Silence never causes a second placement: only a 503, a refusal, or a node that is lost before it took the call.
+ * H3  What a frontend gets from the desk is the frontend's own from then on; here only a 503 is still answered.
+ */
+import { joinHead } from "../../protocol/codec.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type CallHead, callReport, type HandedCall } from "../../protocol/messages/call.ts";
+import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import type { Bus, Message, Subscription } from "../kit/bus.ts";
+import { type Member, Members } from "../kit/members.ts";
+import type { Clock } from "../kit/ports.ts";
+import type { Counters } from "./counters.ts";
+import type { Replies } from "./replies.ts";
+
+interface Handed {
+  readonly number: number;
+  readonly reply: string;
+  /** Monotonic. */
+  waitUntil: number;
+  /** Set while a keeper has it. */
+  head: CallHead | undefined;
+  keeper: string;
+  body: Uint8Array | undefined;
+  hop: number;
+  taken: { readonly host: string; readonly epoch: string } | undefined;
+}
+
+/** How long a 503 of the desk may take: it comes within one round trip to the broker. */
+const DESK_MS = 1_000;
+
+export interface HandedPorts {
+  readonly host: string;
+  readonly bus: Bus;
+  readonly control: Bus;
+  readonly clock: Clock;
+  readonly replies: Replies;
+  readonly counters: Counters;
+  /** A 503 for a nested call, which is number 0 here; its own inbox follows. */
+  undelivered(reply: string): void;
+}
+
+export class HandedCalls {
+  readonly #ports: HandedPorts;
+  readonly #calls = new Map<number, Handed>();
+  readonly #watched = new Map<string, Subscription>();
+  readonly #schedulers: Members;
+  readonly #hosts: Members;
+  readonly #subscriptions: readonly Subscription[];
+  #next = 1;
+  #bytes = 0;
+
+  constructor(ports: HandedPorts) {
+    this.#ports = ports;
+    const { control, clock, bus, host } = ports;
+    this.#schedulers = new Members(control, clock, (member) => this.#keeperLost(member));
+    this.#hosts = new Members(control, clock, (member) => this.#hostLost(member));
+    this.#subscriptions = [
+      bus.listen(SUBJECT.backAll(host), {}, (message) => this.#cameBack(message)),
+      control.hear(nodeAnnouncement, ["scheduler", "*"], ({ node, epoch, draining }) => {
+        this.#schedulers.heard({ id: node, epoch, draining });
+      }),
+      control.hear(callReport, [host], ({ from, epoch, taken, done }) => {
+        for (const number of taken) this.#taken(number, from, epoch);
+        for (const number of done) this.#forget(number);
+      }),
+    ];
+  }
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /** To the function's keeper, which places it. `waitMs` of the head counts from now. */
+  toKeeper(keeper: string, head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string): void {
+    if (!this.#hasRoom(body.length, reply)) return;
+    const number = this.#next++;
+    const call: Handed = {
+      number,
+      reply,
+      waitUntil: this.#ports.clock.now() + head.waitMs,
+      head: { ...head, owner: this.#ports.host, number },
+      keeper,
+      body: body.slice(),
+      hop: 0,
+      taken: undefined,
+    };
+    this.#bytes += body.length;
+    this.#calls.set(number, call);
+    this.#ports.counters.add("handed.keeper");
+    this.#sendToKeeper(call);
+  }
+
+  /** To any frontend, which judges it as if it had come from the caller. */
+  toDesk(handed: HandedCall, body: Uint8Array, reply: string): void {
+    if (!this.#hasRoom(0, reply)) return;
+    const call: Handed = { number: this.#next++, reply, waitUntil: 0, head: undefined, keeper: "", body: undefined, hop: 0, taken: undefined };
+    this.#calls.set(call.number, call);
+    this.#sendToDesk(call, handed, body);
+  }
+
+  /** Ends what nobody took in time; to be called a few times a second. */
+  sweep(): void {
+    const now = this.#ports.clock.now();
+    for (const call of this.#calls.values()) {
+      const { head } = call;
+      if (head === undefined) {
+        if (now > call.waitUntil) this.#forget(call.number);
+      } else if (call.taken === undefined) {
+        if (now > call.waitUntil + LIMITS.clockGap.value) {
+          this.#ports.counters.add("handed.unplaced");
+          this.#fail(call, new Fault("Throttled", "no place was found in time", { retryAfterMs: 1_000 }));
+        }
+      } else if (now > call.waitUntil + head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) this.#forget(call.number);
+    }
+    this.#unwatch();
+  }
+
+  async close(): Promise<void> {
+    this.#schedulers.stop();
+    this.#hosts.stop();
+    await Promise.all([...this.#subscriptions, ...this.#watched.values()].map((subscription) => subscription.stop()));
+  }
+
+  #hasRoom(bytes: number, reply: string): boolean {
+    if (this.#calls.size < LIMITS.handedOn.value && this.#bytes + bytes <= LIMITS.heldBytes.value) return true;
+    this.#ports.counters.add("handed.full");
+    this.#ports.replies.refuse(reply, new Fault("Throttled", "the host holds as many calls as it may", { retryAfterMs: 100 }));
+    return false;
+  }
+
+  #sendToKeeper(call: Handed): void {
+    if (call.head === undefined || call.body === undefined) return;
+    call.hop++;
+    const waitMs = Math.max(0, call.waitUntil - this.#ports.clock.now());
+    this.#ports.bus.send(SUBJECT.keeper(call.keeper), joinHead({ ...call.head, waitMs }, call.body), SUBJECT.back(this.#ports.host, call.number, call.hop, call.reply));
+  }
+
+  #sendToDesk(call: Handed, handed: HandedCall, body: Uint8Array): void {
+    this.#release(call);
+    call.hop++;
+    call.head = undefined;
+    call.waitUntil = this.#ports.clock.now() + DESK_MS;
+    this.#ports.counters.add("handed.desk");
+    this.#ports.bus.send(SUBJECT.desk, joinHead(handed, body), SUBJECT.back(this.#ports.host, call.number, call.hop, call.reply));
+  }
+
+  /** The keeper did not take it: any frontend may know a better one. */
+  #fallBack(call: Handed): void {
+    const { head, body } = call;
+    if (head === undefined || body === undefined) return;
+    const waitedMs = Math.max(0, this.#ports.clock.epoch() - head.receivedAt);
+    const headers: Record<string, string> = {
+      "Pilot-Deadline": String(Math.max(1, Math.round(waitedMs + call.waitUntil - this.#ports.clock.now()))),
+      ...(head.trace && { "Pilot-Trace": "1" }),
+      ...(head.traceparent !== undefined && { traceparent: head.traceparent }),
+    };
+    this.#sendToDesk(call, { account: head.account, function: head.function, headers, receivedAt: head.receivedAt, waitedMs }, body);
+  }
+
+  /** A 503 or a refusal. */
+  #cameBack(message: Message): void {
+    const back = parseBackSubject(message.subject);
+    if (back?.number === 0) return this.#ports.undelivered(back.reply);
+    const call = back && this.#calls.get(back.number);
+    if (back === undefined || call === undefined || back.hop !== call.hop || call.taken !== undefined) return;
+    if (call.head !== undefined) {
+      this.#ports.counters.add("handed.returned");
+      this.#fallBack(call);
+    } else if (message.status === 503) this.#fail(call, new Fault("Unavailable", "no frontend answers", { retryAfterMs: 1_000 }));
+  }
+
+  #taken(number: number, host: string, epoch: string): void {
+    const call = this.#calls.get(number);
+    if (call?.head === undefined) return;
+    call.taken = { host, epoch };
+    // An idempotent call may have to run again: its body is kept to the end.
+    if (!call.head.idempotent) this.#release(call);
+    if (host === this.#ports.host) return;
+    this.#hosts.heard({ id: host, epoch, draining: false });
+    if (!this.#watched.has(host)) {
+      const subscription = this.#ports.control.hear(hostAnnouncement, [host], (said) => {
+        this.#hosts.heard({ id: said.host, epoch: said.epoch, draining: said.draining });
+      });
+      this.#watched.set(host, subscription);
+    }
+  }
+
+  #hostLost(host: Member): void {
+    for (const call of this.#calls.values()) {
+      if (call.taken?.host !== host.id || call.taken.epoch !== host.epoch || call.head === undefined) continue;
+      if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
+        call.taken = undefined;
+        call.head = { ...call.head, attempt: call.head.attempt + 1 };
+        this.#sendToKeeper(call);
+      } else this.#fail(call, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+    }
+  }
+
+  #keeperLost(keeper: Member): void {
+    for (const call of this.#calls.values()) if (call.head !== undefined && call.taken === undefined && call.keeper === keeper.id) this.#fallBack(call);
+  }
+
+  #unwatch(): void {
+    if (this.#watched.size === 0) return;
+    const wanted = new Set<string>();
+    for (const { taken } of this.#calls.values()) if (taken) wanted.add(taken.host);
+    for (const [host, subscription] of this.#watched) {
+      if (wanted.has(host)) continue;
+      this.#watched.delete(host);
+      void subscription.stop();
+    }
+  }
+
+  #fail(call: Handed, fault: Fault): void {
+    this.#forget(call.number);
+    this.#ports.counters.add(`handed.${fault.name}`);
+    this.#ports.replies.refuse(call.reply, fault);
+  }
+
+  #release(call: Handed): void {
+    if (call.body === undefined) return;
+    this.#bytes -= call.body.length;
+    call.body = undefined;
+  }
+
+  #forget(number: number): void {
+    const call = this.#calls.get(number);
+    if (call === undefined) return;
+    this.#release(call);
+    this.#calls.delete(number);
+  }
+}

@@ -1,0 +1,25 @@
+/** The life of a host: joining → ready → draining → gone. */
+import { setup } from "xstate";
+import { MAX_ITERATIONS } from "../kit/start-actor.ts";
+
+export type HostState = "joining" | "ready" | "draining" | "gone";
+
+export type HostEvent =
+  /** Its subscriptions stand and it has announced itself. */
+  | { readonly type: "joined" }
+  /** An orderly stop begins: nothing new is taken. */
+  | { readonly type: "drain" }
+  /** Every instance is destroyed. */
+  | { readonly type: "closed" };
+
+export const hostMachine = setup({ types: { events: {} as HostEvent } }).createMachine({
+  id: "host",
+  initial: "joining",
+  options: { maxIterations: MAX_ITERATIONS },
+  states: {
+    joining: { on: { joined: "ready", drain: "draining", closed: "gone" } },
+    ready: { on: { drain: "draining", closed: "gone" } },
+    draining: { on: { closed: "gone" } },
+    gone: { type: "final" },
+  },
+});

@@ -1,0 +1,178 @@
+/**
+ * Calls that a frontend or keeper places here by name of the host. Each is taken or refused; a refusal changes nothing.
+ * Whichever container of the slot becomes free first serves it (F025); the reply tells the rung of that container.
+ */
+import { splitHead } from "../../protocol/codec.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { type CallHead, callHead, type Refusal } from "../../protocol/messages/call.ts";
+import { slotKey } from "../../protocol/names.ts";
+import { type BackSubject, isAnswerable, parseBackSubject } from "../../protocol/subjects.ts";
+import type { Message } from "../kit/bus.ts";
+import type { Clock } from "../kit/ports.ts";
+import { Call } from "./call.ts";
+import type { CallStamp } from "./call-stamp.ts";
+import type { Counters } from "./counters.ts";
+import type { CodeOf } from "./provision.ts";
+import type { Replies } from "./replies.ts";
+import type { Runner } from "./runner.ts";
+import type { Slots } from "./slots.ts";
+import { type Supply, wantedBy } from "./supply.ts";
+import type { Versions } from "./versions.ts";
+
+export interface OrdersPorts {
+  readonly clock: Clock;
+  readonly stamp: CallStamp;
+  readonly slots: Slots;
+  readonly supply: Supply;
+  readonly versions: Versions;
+  readonly runner: Runner;
+  readonly replies: Replies;
+  readonly counters: Counters;
+  isTaking(): boolean;
+  /** True just after a gap of the clock: what arrives had piled up. */
+  isPilingUp(now: number): boolean;
+  taken(call: Call): void;
+  /** A refusal: what the placer believed was wrong. */
+  refused(): void;
+}
+
+interface Order {
+  readonly head: CallHead;
+  body: Uint8Array;
+  readonly back: BackSubject;
+  /** The whole back subject. */
+  readonly subject: string;
+  readonly arrivedAt: number;
+}
+
+export class Orders {
+  readonly #ports: OrdersPorts;
+  /** Calls that were taken, oldest first. */
+  readonly #seen = new Set<string>();
+
+  constructor(ports: OrdersPorts) {
+    this.#ports = ports;
+  }
+
+  arrived(message: Message): void {
+    const { counters, clock } = this.#ports;
+    const subject = message.reply;
+    const back = parseBackSubject(subject);
+    if (back === undefined || !isBack(back)) return counters.add("orders.badReply");
+    if (back.reply !== "" && !isOurAnswerable(back.reply)) {
+      counters.add("orders.badInbox");
+      return this.#decline(subject, "malformed", "the caller's reply subject may not be answered");
+    }
+    let order: Order;
+    try {
+      const { head, body } = splitHead(message.body);
+      order = { head: callHead.parse(head), body, back, subject, arrivedAt: clock.now() };
+    } catch (thrown) {
+      return this.#decline(subject, "malformed", Fault.from(thrown).message);
+    }
+    if (!this.#ports.isTaking()) return this.#decline(subject, "draining", "the host is stopping");
+    if (this.#ports.isPilingUp(order.arrivedAt)) return this.#decline(subject, "queue-full", "the host slept, and drops what piled up meanwhile");
+    if (this.#seen.has(order.head.call)) return this.#decline(subject, "duplicate", "this call was taken here before");
+    if (order.head.place === undefined) return this.#decline(subject, "malformed", "the order names no rung");
+    if (order.head.place.rung === "hot") this.#hot(order);
+    else this.#withCode(order);
+  }
+
+  #hot(order: Order): void {
+    const { head } = order;
+    const slot = this.#ports.slots.find(slotKey(head.account, head.function, head.inline?.digest ?? head.version, head.memoryMb));
+    if (slot === undefined || slot.containers === 0) return this.#decline(order.subject, "no-container", "no container here has the code");
+    const container = slot.idle.pop();
+    if (container) this.#ports.runner.run(container, this.#take(order, slot));
+    else if (!slot.hasRoom(order.body.length)) this.#decline(order.subject, "queue-full", "too many calls of the function wait here");
+    else slot.enqueue(this.#take(order, slot));
+  }
+
+  #withCode(order: Order): void {
+    const code = this.#ports.versions.codeOf(order.head);
+    if (!(code instanceof Promise)) return this.#make(order, code);
+    order.body = order.body.slice();
+    code.then(
+      (known) => {
+        if (!this.#ports.isTaking()) this.#decline(order.subject, "draining", "the host is stopping");
+        else if (this.#seen.has(order.head.call)) this.#decline(order.subject, "duplicate", "this call was taken here before");
+        else this.#make(order, known);
+      },
+      (error: unknown) => {
+        // What the order names cannot be found out: no other host knows it better.
+        const slot = this.#ports.slots.of(order.head);
+        this.#ports.runner.fail(this.#take(order, slot), Fault.from(error));
+        this.#ports.slots.release(slot);
+      },
+    );
+  }
+
+  #make(order: Order, code: CodeOf): void {
+    const { head } = order;
+    const { slots, runner, supply } = this.#ports;
+    const slot = slots.of({ ...head, digest: head.inline?.digest });
+    const idle = slot.idle.pop();
+    if (idle) {
+      runner.run(idle, this.#take(order, slot));
+      return;
+    }
+    const wanted = wantedBy(head, slot, code);
+    const refused =
+      wanted === undefined
+        ? { refused: "malformed" as const, reason: "the order names no rung" }
+        : slot.hasRoom(order.body.length)
+          ? supply.make(wanted)
+          : { refused: "queue-full" as const, reason: "too many calls of the function wait here" };
+    if (refused) {
+      slots.release(slot);
+      this.#decline(order.subject, refused.refused, refused.reason);
+    } else slot.enqueue(this.#take(order, slot));
+  }
+
+  /** From here on the call is this host's. */
+  #take(order: Order, slot: Call["slot"]): Call {
+    const { head, back, arrivedAt } = order;
+    this.#seen.add(head.call);
+    if (this.#seen.size > LIMITS.seenCalls.value) {
+      for (const oldest of this.#seen) {
+        this.#seen.delete(oldest);
+        break;
+      }
+    }
+    const call = new Call({
+      slot,
+      reply: back.reply,
+      body: order.body,
+      head,
+      placer: { node: back.node, number: back.number },
+      grant: undefined,
+      arrivedAt,
+      receivedAt: head.receivedAt,
+      // A container that is being made for it may come later than it would have waited for one that runs.
+      waitUntil: arrivedAt + Math.max(0, head.waitMs),
+      timeoutMs: head.timeoutMs,
+      trace: head.trace,
+      stamp: this.#ports.stamp,
+    });
+    call.traceparent = head.traceparent;
+    this.#ports.taken(call);
+    return call;
+  }
+
+  #decline(subject: string, refused: Refusal["refused"], reason: string): void {
+    this.#ports.counters.add(`refused.${refused}`);
+    this.#ports.refused();
+    this.#ports.replies.decline(subject, refused, reason);
+  }
+}
+
+function isBack(back: BackSubject): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(back.node) && Number.isSafeInteger(back.number) && back.number >= 0;
+}
+
+/** Callers' inboxes, and those of our own nodes, which no caller can name. */
+function isOurAnswerable(reply: string): boolean {
+  if (reply.startsWith("_pilot.inbox.")) return isAnswerable(`_INBOX.${reply}`, LIMITS.replySubject.value);
+  return isAnswerable(reply, LIMITS.replySubject.value);
+}

@@ -1,0 +1,59 @@
+/** What a host agent gets from outside, its options, and what it is to whoever started it. */
+import type { Static } from "typebox";
+import type { HostSchema } from "../../protocol/messages/fleet.ts";
+import type { RuntimeName } from "../../protocol/runtimes.ts";
+import type { PoolTarget, VersionRecord } from "../../protocol/vocabulary.ts";
+import type { Sandbox } from "../instance/sandbox.ts";
+import type { Bus } from "../kit/bus.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { CodeCache } from "./code.ts";
+
+/** Where `context.kv` is kept. All rejections are Faults; no account sees another's keys. */
+export interface DataStore {
+  /** Undefined when absent. */
+  get(account: string, key: string): Promise<Uint8Array | undefined>;
+  put(account: string, key: string, value: Uint8Array): Promise<void>;
+  /** Absent is no error. */
+  delete(account: string, key: string): Promise<void>;
+}
+
+export interface HostPorts {
+  /** The connection of calls and their bodies. */
+  readonly bus: Bus;
+  /** The connection of announcements, reports, grants and questions. */
+  readonly control: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly sandbox: Sandbox;
+  readonly code: CodeCache;
+  /** The record of one version; rejects with Fault FunctionNotFound. The host remembers answers: versions are immutable. */
+  versions(account: string, name: string, version: number): Promise<VersionRecord>;
+  /** The stack in terms of the function's own source, where a map exists. */
+  mapStack(digest: string, stack: string): Promise<string> | string;
+  readonly data: DataStore;
+}
+
+export interface HostOptions {
+  readonly host: string;
+  /** Memory that may be given to containers, in MB. */
+  readonly memoryMb: number;
+  readonly cores: number;
+  /** Size of an instance in MB when nobody says another. Default 1024. */
+  readonly instanceMb?: number;
+  /** Blank booted containers that an active instance keeps. Default 1. */
+  readonly sparesPerInstance?: number;
+  readonly pools: readonly PoolTarget[];
+  /** Runtimes offered here, with their version text ("node 20.20.2"), or just the name while that is not known. Default: all, by name. */
+  readonly runtimes?: Partial<Record<RuntimeName, string>>;
+}
+
+export type HostDescription = Static<typeof HostSchema>;
+
+export interface Host {
+  /** Takes nothing new, waits for running calls (LIMITS.drain at most), destroys every instance. */
+  drain(): Promise<void>;
+  /** Ends everything at once; calls that run are answered InstanceLost. */
+  close(): Promise<void>;
+  describe(): HostDescription;
+}

@@ -1,0 +1,70 @@
+/** Answers to callers: a result is the bare body; an error is headers and a small JSON body; a trace adds headers. */
+import { encode } from "../../protocol/codec.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import type { Refusal } from "../../protocol/messages/call.ts";
+import type { Bus } from "../kit/bus.ts";
+import { failureBody, failureHeaders, headerLine } from "../kit/failure.ts";
+import type { Call } from "./call.ts";
+
+export class Replies {
+  readonly #bus: Bus;
+  readonly #host: string;
+
+  constructor(bus: Bus, host: string) {
+    this.#bus = bus;
+    this.#host = host;
+  }
+
+  succeed(call: Call, payload: Uint8Array): void {
+    if (call.reply === "") return;
+    if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
+    else this.#bus.send(call.reply, payload);
+  }
+
+  fail(call: Call, fault: Fault, stack?: string): void {
+    if (call.reply === "") return;
+    this.refuse(call.reply, fault, stack, call.trace ? this.#trace(call) : undefined);
+  }
+
+  /** An error for a caller whose request never became a call here. */
+  refuse(reply: string, fault: Fault, stack?: string, more?: Record<string, string>): void {
+    this.#bus.send(reply, bodyOf(fault, stack), undefined, failureHeaders(fault, more));
+  }
+
+  /** The host's no to whoever placed a call: the whole back subject. */
+  decline(back: string, refused: Refusal["refused"], reason: string): void {
+    this.#bus.send(back, encode({ refused, reason: headerLine(reason) } satisfies Refusal));
+  }
+
+  #trace(call: Call): Record<string, string> {
+    const { slot, head } = call;
+    const instanceMb = call.instanceMb;
+    return {
+      "Pilot-Call": call.id,
+      "Pilot-Rung": call.rung,
+      "Pilot-Path": call.path,
+      "Pilot-Class": head?.class ?? call.grant?.class ?? "rare",
+      "Pilot-Host": this.#host,
+      "Pilot-Instance": call.instance,
+      "Pilot-Container": call.container,
+      "Pilot-Version": String(slot.version),
+      "Pilot-Memory": String(slot.memoryMb),
+      "Pilot-Cpu": String(instanceMb > 0 ? Math.min(1, slot.memoryMb / instanceMb) : 0),
+      "Pilot-Attempt": String(call.attempt),
+      ...(head?.place?.reason !== undefined && { "Pilot-Reason": headerLine(head.place.reason) }),
+      ...(call.coldCause !== undefined && { "Pilot-Cold-Cause": call.coldCause }),
+      "Pilot-Times": `${call.receivedAt};${call.startedAt};${call.endedAt}`,
+      ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+    };
+  }
+}
+
+/** Two texts, and escapes or multi-byte characters may make each much longer. */
+const CUT = Math.floor(LIMITS.errorBody.value / 16);
+
+function bodyOf(fault: Fault, stack: string | undefined): Uint8Array {
+  const details = stack === undefined ? fault.details : { ...fault.details, stack: stack.slice(0, CUT * 2) };
+  const body = failureBody(new Fault(fault.name, fault.message.slice(0, CUT), details));
+  return body.length <= LIMITS.errorBody.value ? body : failureBody(new Fault(fault.name, headerLine(fault.message)));
+}

@@ -1,0 +1,115 @@
+/**
+ * Tells whoever placed or owns calls what became of them: in batches, by their own numbers, at once where a keeper
+ * placed one. The announcement goes first, so that `taken` means: the announcement already shows it.
+ */
+import { LIMITS } from "../../protocol/limits.ts";
+import { callReport } from "../../protocol/messages/call.ts";
+import type { Bus } from "../kit/bus.ts";
+import type { Clock, Timer } from "../kit/ports.ts";
+import type { Call } from "./call.ts";
+
+/** Numbers in one report; more go into a second one. */
+const BATCH = 4_096;
+
+class Batch {
+  readonly taken: number[] = [];
+  readonly done: number[] = [];
+  readonly placedTaken: number[] = [];
+  readonly placedDone: number[] = [];
+  readonly long: { call: string; reply: string }[] = [];
+  readonly longEnded: string[] = [];
+}
+
+export interface ReportsPorts {
+  readonly host: string;
+  readonly epoch: string;
+  readonly control: Bus;
+  readonly clock: Clock;
+  /** Sends what has changed, now. */
+  announce(): void;
+}
+
+export class Reports {
+  readonly #ports: ReportsPorts;
+  #batches = new Map<string, Batch>();
+  #timer: Timer | undefined = undefined;
+  #soon = false;
+
+  constructor(ports: ReportsPorts) {
+    this.#ports = ports;
+  }
+
+  taken(call: Call): void {
+    this.#note(call, "taken", "placedTaken");
+  }
+
+  done(call: Call): void {
+    if (call.head !== undefined) this.#note(call, "done", "placedDone");
+    if (call.toldLong && call.grant !== undefined) {
+      this.#of(call.grant.keeper).longEnded.push(call.id);
+      this.#arm(false);
+    }
+  }
+
+  /** A direct call that its keeper should speak for from now on. */
+  long(call: Call): void {
+    if (call.grant === undefined) return;
+    this.#of(call.grant.keeper).long.push({ call: call.id, reply: call.reply });
+    this.#arm(false);
+  }
+
+  /** Sends everything now. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#soon = false;
+    if (this.#batches.size === 0) return;
+    const batches = this.#batches;
+    this.#batches = new Map();
+    this.#ports.announce();
+    for (const [node, batch] of batches) {
+      const { long, longEnded, ...numbers } = batch;
+      this.#ports.control.tell(callReport, [node], {
+        from: this.#ports.host,
+        epoch: this.#ports.epoch,
+        ...numbers,
+        ...(long.length > 0 && { long }),
+        ...(longEnded.length > 0 && { longEnded }),
+      });
+    }
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #note(call: Call, own: "taken" | "done", placed: "placedTaken" | "placedDone"): void {
+    const { head, placer } = call;
+    if (head === undefined) return;
+    const batch = this.#of(head.owner);
+    batch[own].push(head.number);
+    if (placer !== undefined && placer.node !== head.owner) this.#of(placer.node)[placed].push(placer.number);
+    this.#arm(head.place?.by === "keeper");
+    if (batch[own].length >= BATCH) this.flush();
+  }
+
+  #of(node: string): Batch {
+    let batch = this.#batches.get(node);
+    if (batch === undefined) {
+      batch = new Batch();
+      this.#batches.set(node, batch);
+    }
+    return batch;
+  }
+
+  #arm(atOnce: boolean): void {
+    if (atOnce) {
+      if (this.#soon) return;
+      this.#soon = true;
+      this.#ports.clock.soon(() => this.flush());
+    } else {
+      this.#timer ??= this.#ports.clock.after(LIMITS.announceEvery.value, () => this.flush());
+    }
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * What running functions ask of their host: to call another function, to publish, to keep a value. Done in the
+ * account's name, bounded, and only while the call that asks is running.
+ */
+import { joinHead } from "../../protocol/codec.ts";
+import { Fault, isErrorName } from "../../protocol/errors.ts";
+import { type ContextRequest, FRAME } from "../../protocol/frames.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import type { HandedCall } from "../../protocol/messages/call.ts";
+import { isAlias, isName, isVersion } from "../../protocol/names.ts";
+import { inboxOf, SUBJECT } from "../../protocol/subjects.ts";
+import type { IncomingFrame } from "../instance/sandbox.ts";
+import type { Bus, Message, Subscription } from "../kit/bus.ts";
+import type { Clock } from "../kit/ports.ts";
+import type { Call } from "./call.ts";
+import type { Container } from "./container.ts";
+import type { Counters } from "./counters.ts";
+import type { DataStore } from "./ports.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const NOTHING = new Uint8Array(0);
+const DATA_KEY = /^[-/_=.a-zA-Z0-9]+$/;
+
+/** A nested call that waits for its answer. */
+interface Nested {
+  readonly container: Container;
+  readonly call: Call;
+  readonly id: number;
+}
+
+export interface RequestsPorts {
+  readonly host: string;
+  readonly epoch: string;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  readonly data: DataStore;
+}
+
+export class Requests {
+  readonly #ports: RequestsPorts;
+  readonly #inbox: string;
+  readonly #nested = new Map<number, Nested>();
+  readonly #subscription: Subscription;
+  #next = 1;
+
+  constructor(ports: RequestsPorts) {
+    this.#ports = ports;
+    this.#inbox = `${inboxOf("host", ports.host)}.nested${ports.epoch}`;
+    this.#subscription = ports.bus.listen(`${this.#inbox}.*`, {}, (message) => this.#answered(message));
+  }
+
+  /** A `request` frame. Everything in it is the function's and hostile. */
+  request(container: Container, frame: IncomingFrame): void {
+    const { call } = container;
+    const asked = readRequest(frame.extra);
+    if (asked === undefined) return this.#refuse(container, frame.id, new Fault("BadRequest", "the request of the function is malformed"));
+    if (call === undefined || asked.call !== container.number) {
+      this.#ports.counters.add("requests.late");
+      return this.#refuse(container, frame.id, new Fault("BadRequest", "the call that asks has ended"));
+    }
+    if (container.requests >= LIMITS.requestsInFlight.value) {
+      this.#ports.counters.add("requests.full");
+      return this.#refuse(container, frame.id, new Fault("Throttled", `more than ${LIMITS.requestsInFlight.value} requests are open`));
+    }
+    if (frame.payload.length > BODY_LIMIT) {
+      return this.#refuse(container, frame.id, new Fault("PayloadTooLarge", `${frame.payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
+    }
+    try {
+      switch (asked.kind) {
+        case "call":
+          this.#call(container, call, frame, asked.function);
+          return;
+        case "publish":
+          this.#publish(call, asked.subject, frame.payload);
+          this.#answer(container, frame.id, NOTHING);
+          return;
+        default:
+          this.#data(container, call, frame, asked);
+      }
+    } catch (thrown) {
+      this.#refuse(container, frame.id, Fault.from(thrown));
+    }
+  }
+
+  /** The call of a container has ended: nothing it asked for is waited for any longer. */
+  left(container: Container): void {
+    container.requests = 0;
+    for (const [number, nested] of this.#nested) if (nested.container === container) this.#nested.delete(number);
+  }
+
+  close(): Promise<void> {
+    return this.#subscription.stop();
+  }
+
+  #call(container: Container, call: Call, frame: IncomingFrame, target: string): void {
+    const { account } = call.slot;
+    const [name = "", qualifier, more] = target.split(/[.:]/);
+    if (!isName(name) || more !== undefined || (qualifier !== undefined && !isAlias(qualifier) && !isVersion(qualifier))) {
+      throw new Fault("BadName", "a function is called as name or name.alias, within the own account");
+    }
+    const chain = [...(call.head?.chain ?? []), `${account}.${call.slot.function}`];
+    if (chain.length > LIMITS.chainDepth.value) throw new Fault("ChainTooDeep", `functions call each other more than ${LIMITS.chainDepth.value} deep`);
+    const key = `${account}.${name}`;
+    const ancestors = chain.filter((above) => above === key).length;
+    const cap = name === call.slot.function ? (call.head?.containers ?? call.grant?.containers) : undefined;
+    if (cap !== undefined && ancestors >= cap) {
+      throw new Fault("Throttled", `${name} may have ${cap} containers, and the calls above this one hold them all: it would wait for itself`);
+    }
+    const number = this.#next++;
+    container.requests++;
+    this.#nested.set(number, { container, call, id: frame.id });
+    const handed: HandedCall = {
+      account,
+      function: name,
+      ...(qualifier !== undefined && { qualifier }),
+      headers: call.traceparent === undefined ? {} : { traceparent: call.traceparent },
+      chain,
+      receivedAt: this.#ports.clock.epoch(),
+      waitedMs: 0,
+    };
+    const { host, bus } = this.#ports;
+    // Number 0 is nobody's: a 503 on it is told by the inbox behind it.
+    bus.send(SUBJECT.desk, joinHead(handed, frame.payload), SUBJECT.back(host, 0, 0, `${this.#inbox}.${number}`));
+  }
+
+  /** No frontend is there. `reply` is the inbox behind the back subject. */
+  undelivered(reply: string): void {
+    const nested = this.#take(reply);
+    if (nested) this.#refuse(nested.container, nested.id, new Fault("Unavailable", "no frontend answers"));
+  }
+
+  #answered(message: Message): void {
+    const nested = this.#take(message.subject);
+    if (!nested) return;
+    const { container, id } = nested;
+    const error = message.header("Pilot-Error");
+    if (message.status === 503) this.#refuse(container, id, new Fault("Unavailable", "no frontend answers"));
+    else if (error === undefined) this.#answer(container, id, message.body);
+    else this.#refuse(container, id, new Fault(isErrorName(error) ? error : "Internal", message.header("Nats-Service-Error") ?? error));
+  }
+
+  #take(inbox: string): Nested | undefined {
+    if (!inbox.startsWith(`${this.#inbox}.`)) return undefined;
+    const number = Number(inbox.slice(this.#inbox.length + 1));
+    const nested = this.#nested.get(number);
+    if (nested === undefined) return undefined;
+    this.#nested.delete(number);
+    if (nested.container.call !== nested.call) return undefined;
+    nested.container.requests--;
+    return nested;
+  }
+
+  #publish(call: Call, subject: string, payload: Uint8Array): void {
+    const tokens = subject.split(".");
+    const isFit = subject.length > 0 && subject.length <= LIMITS.publishSubject.value && tokens.every((token) => /^[\x21-\x7e]+$/.test(token) && !/[*>]/.test(token));
+    if (!isFit) throw new Fault("BadRequest", `a subject is 1 to ${LIMITS.publishSubject.value} printable characters: words with dots between, without * and >`);
+    this.#ports.bus.send(SUBJECT.pub(call.slot.account, subject), payload);
+  }
+
+  #data(container: Container, call: Call, frame: IncomingFrame, asked: Extract<ContextRequest, { key: string }>): void {
+    const { key } = asked;
+    if (!DATA_KEY.test(key) || key.length > LIMITS.dataKey.value || key.startsWith(".") || key.endsWith(".") || key.includes("..")) {
+      throw new Fault("BadRequest", `a key is 1 to ${LIMITS.dataKey.value} of a-z, A-Z, 0-9 and -/_=. without a dot at either end or two in a row`);
+    }
+    container.requests++;
+    const settle = (act: () => void): void => {
+      // The container may meanwhile run another call, which counts its own requests.
+      if (container.call !== call) return;
+      container.requests--;
+      act();
+    };
+    this.#ask(call.slot.account, asked.kind, key, frame.payload).then(
+      (bytes) => settle(() => this.#answer(container, frame.id, bytes)),
+      (error: unknown) => settle(() => this.#refuse(container, frame.id, Fault.from(error))),
+    );
+  }
+
+  async #ask(account: string, kind: "kv.get" | "kv.put" | "kv.delete", key: string, payload: Uint8Array): Promise<Uint8Array> {
+    const { data } = this.#ports;
+    if (kind === "kv.put") await data.put(account, key, payload.slice());
+    else if (kind === "kv.delete") await data.delete(account, key);
+    else {
+      const value = await data.get(account, key);
+      if (value === undefined) throw new Fault("NotFound", "there is no such key");
+      return value;
+    }
+    return NOTHING;
+  }
+
+  #answer(container: Container, id: number, payload: Uint8Array): void {
+    if (container.state !== "ended") container.box.send(FRAME.answer, 0, id, NOTHING, payload);
+  }
+
+  #refuse(container: Container, id: number, fault: Fault): void {
+    if (container.state !== "ended") container.box.send(FRAME.answer, 1, id, NOTHING, encoder.encode(JSON.stringify(fault.toData())));
+  }
+}
+
+function readRequest(extra: Uint8Array): ContextRequest | undefined {
+  let asked: Record<string, unknown>;
+  try {
+    asked = JSON.parse(decoder.decode(extra)) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  if (typeof asked !== "object" || asked === null) return undefined;
+  const { kind, call } = asked;
+  if (typeof call !== "number") return undefined;
+  if (kind === "call" && typeof asked["function"] === "string") return { kind, call, function: asked["function"] };
+  if (kind === "publish" && typeof asked["subject"] === "string") return { kind, call, subject: asked["subject"] };
+  if ((kind === "kv.get" || kind === "kv.put" || kind === "kv.delete") && typeof asked["key"] === "string") return { kind, call, key: asked["key"] };
+  return undefined;
+}
