@@ -35,9 +35,7 @@ export function prepare() {
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])) return;
-  fail(
-    `Pilotlight needs Node ${NODE_NEEDED.join(".")} or later; this is ${process.versions.node}. See https://nodejs.org/en/download`,
-  );
+  fail(`Pilotlight needs Node ${NODE_NEEDED.join(".")} or later; this is ${process.versions.node}. See https://nodejs.org/en/download`);
 }
 
 function needsInstall() {
@@ -65,8 +63,7 @@ function install() {
 function needsBuild() {
   if (!existsSync(STAMP)) return true;
   const built = statSync(STAMP).mtimeMs;
-  for (const file of ["tsconfig.json", "package-lock.json"])
-    if (statSync(join(ROOT, file)).mtimeMs > built) return true;
+  for (const file of ["tsconfig.json", "package-lock.json"]) if (statSync(join(ROOT, file)).mtimeMs > built) return true;
   return SOURCES.some((directory) => newerThan(join(ROOT, directory), built));
 }
 
@@ -82,11 +79,7 @@ function build() {
   say("building");
   // A file that is written while the compiler runs must count as newer than the build.
   const began = new Date();
-  run(
-    process.execPath,
-    [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"],
-    "the build failed",
-  );
+  run(process.execPath, [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"], "the build failed");
   removeOrphans(join(ROOT, "dist"), ROOT);
   writeFileSync(STAMP, began.toISOString());
 }
@@ -114,8 +107,7 @@ function lock() {
       if (error.code !== "EEXIST") throw error;
     }
     if (!holderLives()) rmSync(LOCK, { force: true });
-    else if (Date.now() > end)
-      fail(`another process has been preparing this checkout for too long; if not, remove ${LOCK}`);
+    else if (Date.now() > end) fail(`another process has been preparing this checkout for too long; if not, remove ${LOCK}`);
     else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
   }
 }

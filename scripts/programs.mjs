@@ -23,9 +23,7 @@ export function ensurePrograms() {
     const install = () => apt("install", "-y", "-qq", "--no-install-recommends", ...missing);
     if (install() || (apt("update", "-qq") && install())) return;
   }
-  process.stderr.write(
-    `pilotlight: missing: ${missing.join(", ")}. On Debian or Ubuntu: sudo apt-get install ${missing.join(" ")}\n`,
-  );
+  process.stderr.write(`pilotlight: missing: ${missing.join(", ")}. On Debian or Ubuntu: sudo apt-get install ${missing.join(" ")}\n`);
 }
 
 function isThere(program) {

@@ -1,6 +1,6 @@
 /**
  * `npm test`: installs what is missing, builds, runs the pure and then the system tests, shows what failed, and ends
- * with one plain line: `N passed, N failed, N skipped`. Words after `--` go to ava (files, --match=…).
+ * with one plain line: `N passed, N failed, N skipped`. Words after `--`: test files, and options for ava (--match=…).
  * Exit code 1 when a test failed, a test process ended badly, or no test ran at all.
  */
 import { spawn } from "node:child_process";
@@ -23,13 +23,20 @@ const environment = {
   XDG_DATA_HOME: join(state, "data"),
 };
 
+const words = process.argv.slice(2);
+const options = words.filter((word) => word.startsWith("-"));
+const files = words.filter((word) => !word.startsWith("-")).map(compiled);
+const KINDS = [
+  { name: "pure", config: "ava.config.js", owns: (file) => /^dist\/test\/(protocol|actors)\//.test(file) },
+  { name: "system", config: "ava.system.config.js", owns: (file) => !/^dist\/test\/(protocol|actors)\//.test(file) },
+];
+
 const total = { passed: 0, failed: 0, skipped: 0 };
-for (const [name, config] of [
-  ["pure", "ava.config.js"],
-  ["system", "ava.system.config.js"],
-]) {
+for (const { name, config, owns } of KINDS) {
+  const own = files.filter(owns);
+  if (files.length > 0 && own.length === 0) continue;
   process.stderr.write(`pilotlight: ${name} tests …\n`);
-  const found = await runAva(name, config);
+  const found = await runAva(name, config, own);
   process.stderr.write(`pilotlight: ${name} tests: ${line(found)}\n`);
   for (const key of Object.keys(total)) total[key] += found[key];
 }
@@ -41,10 +48,16 @@ function line({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
+/** `test/x.test.ts` is run as what it was compiled to. */
+function compiled(file) {
+  const plain = file.replace(/^\.\//, "").replace(/\.ts$/, ".js");
+  return plain.startsWith("dist/") ? plain : `dist/${plain}`;
+}
+
 /** Runs one configuration; the whole TAP text is kept in dist/<name>.tap. */
-function runAva(name, config) {
+function runAva(name, config, own) {
   const ava = join(ROOT, "node_modules", "ava", "entrypoints", "cli.mjs");
-  const child = spawn(process.execPath, [ava, "--config", config, "--tap", ...process.argv.slice(2)], {
+  const child = spawn(process.execPath, [ava, "--config", config, "--tap", ...options, ...own], {
     cwd: ROOT,
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
