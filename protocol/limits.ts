@@ -122,6 +122,7 @@ export const LIMITS = {
   logsKept: limit(256 * MiB, "bytes", "function logs in the broker; the oldest go first"),
   recordsLife: limit(7 * 86_400_000, "ms", "age at which call records and logs go from the broker"),
   inlineLife: limit(3_600_000, "ms", "age at which code that came inside a request goes from the object store"),
+  storageWait: limit(20_000, "ms", "how long a node that starts waits for buckets that a scheduler still has to make"),
   watchRetry: limit(250, "ms", "pause before a watch of a bucket that ended is begun again"),
   // the broker that we start, and the supervisor
   brokerPending: limit(32 * MiB, "bytes", "what may wait in the broker for one connection, else the connection is dropped"),

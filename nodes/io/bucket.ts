@@ -91,12 +91,13 @@ async function watch<T>(
   };
   const ended = onReconnect(nc, () => current?.stop());
   const running = (async () => {
-    for (let first = true; !stopped && !nc.isClosed(); first = false) {
+    const patience = performance.now() + LIMITS.storageWait.value;
+    while (!stopped && !nc.isClosed()) {
       const fault = await storageFault(`${name}: watch`, follow).then(
         () => undefined,
         (thrown: unknown) => Fault.from(thrown),
       );
-      if (fault && first) neverPresent(fault);
+      if (fault && (fault.name !== "Unavailable" || performance.now() > patience)) neverPresent(fault);
       if (fault && !stopped && !nc.isClosed()) {
         log.warn("a watch ended and is begun again", { bucket: name, error: fault.message });
         await new Promise((resolve) => setTimeout(resolve, LIMITS.watchRetry.value).unref());

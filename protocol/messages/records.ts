@@ -20,6 +20,7 @@ export const PathSchema = Type.Union([Type.Literal("direct"), Type.Literal("fron
 
 export const Environment = Type.Record(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }), Type.String({ maxLength: LIMITS.environment.value }), {
   maxProperties: 256,
+  additionalProperties: false,
 });
 
 export const Settings = Type.Object({
