@@ -1,5 +1,7 @@
 /** The table of commands: a new one is a file in commands/ and a line here. */
 import { ArgumentScannerError, buildApplication, formatMessageForArgumentScannerError, text_en } from "@stricli/core";
+import { VERSION } from "../protocol/version.ts";
+import { noun } from "./command.ts";
 import { account } from "./commands/account.ts";
 import { alias } from "./commands/alias.ts";
 import { bench } from "./commands/bench.ts";
@@ -14,10 +16,8 @@ import { logs } from "./commands/logs.ts";
 import { pool } from "./commands/pool.ts";
 import { errors, limits, version } from "./commands/tables.ts";
 import { up } from "./commands/up.ts";
-import { noun } from "./command.ts";
 import type { Cli } from "./context.ts";
-import { explain, exitCodeOf, printable } from "./failure.ts";
-import { VERSION } from "../protocol/version.ts";
+import { exitCodeOf, explain, printable } from "./failure.ts";
 
 export const root = noun(
   "Functions on demand, over NATS",
@@ -54,7 +54,12 @@ export function application(debug: boolean) {
     name: "pilot",
     versionInfo: { currentVersion: VERSION },
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
-    documentation: { caseStyle: "convert-camel-to-kebab", disableAnsiColor: true, useAliasInUsageLine: false, onlyRequiredInUsageLine: true },
+    documentation: {
+      caseStyle: "convert-camel-to-kebab",
+      disableAnsiColor: true,
+      useAliasInUsageLine: false,
+      onlyRequiredInUsageLine: true,
+    },
     determineExitCode: exitCodeOf,
     localization: {
       text: {
@@ -69,7 +74,6 @@ export function application(debug: boolean) {
     },
   });
 }
-
 
 function wrong(what: string): string {
   return `pilot: ${printable(what)}\n  next:  the command with --help shows what it takes`;

@@ -23,10 +23,20 @@ export function judgeBroker(view: BrokerView, origin: string): Finding[] {
   found.push(
     view.features.dropsHungClients
       ? ok("broker", `nats-server ${view.version}`)
-      : warn("broker", `nats-server ${view.version}: reduced; a hung host may keep calls, so hosts do not answer directly`, "use nats-server 2.10 or later; 2.14 is the reference"),
+      : warn(
+          "broker",
+          `nats-server ${view.version}: reduced; a hung host may keep calls, so hosts do not answer directly`,
+          "use nats-server 2.10 or later; 2.14 is the reference",
+        ),
   );
   if (view.maxPayload < LIMITS.brokerPayload.value) {
-    found.push(warn("payload", `the broker takes messages of ${view.maxPayload} bytes`, `set max_payload: ${LIMITS.brokerPayload.value} in its configuration`));
+    found.push(
+      warn(
+        "payload",
+        `the broker takes messages of ${view.maxPayload} bytes`,
+        `set max_payload: ${LIMITS.brokerPayload.value} in its configuration`,
+      ),
+    );
   }
   const { jetstream } = view;
   found.push(

@@ -62,7 +62,10 @@ export function merge(records: readonly Readonly<Record<string, number>>[]): Rec
 /** "hot 12, warm 1", the most frequent first. */
 export function counts(record: Readonly<Record<string, number>>): string {
   const present = Object.entries(record).filter(([, count]) => count > 0);
-  return present.sort(([, a], [, b]) => b - a).map(([key, count]) => `${key} ${count}`).join(", ");
+  return present
+    .sort(([, a], [, b]) => b - a)
+    .map(([key, count]) => `${key} ${count}`)
+    .join(", ");
 }
 
 /** Where the code of a function is (F012): instances that have it, and containers that have it loaded. */

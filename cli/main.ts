@@ -34,8 +34,18 @@ export async function main(argv: readonly string[], given: Partial<Streams> = {}
 
 async function execute(argv: readonly string[], streams: Streams): Promise<number> {
   const debug = streams.env["PILOT_DEBUG"] === "1";
-  const terminal = { stdout: streams.stdout, stderr: streams.stderr, env: streams.env, exitCode: undefined as number | string | null | undefined };
-  const cli: Cli = { ...streams, process: terminal, program: streams.env["npm_command"] === "exec" ? "npx pilot" : "pilot", exitCode: EXIT.success };
+  const terminal = {
+    stdout: streams.stdout,
+    stderr: streams.stderr,
+    env: streams.env,
+    exitCode: undefined as number | string | null | undefined,
+  };
+  const cli: Cli = {
+    ...streams,
+    process: terminal,
+    program: streams.env["npm_command"] === "exec" ? "npx pilot" : "pilot",
+    exitCode: EXIT.success,
+  };
   await run(application(debug), argv, cli);
   return exitCode(Number(terminal.exitCode ?? 0)) || cli.exitCode;
 }

@@ -23,7 +23,23 @@ export async function table(cli: Cli, head: readonly string[], rows: readonly (r
 /** The table as text, for stdout and stderr alike. */
 export async function tableText(head: readonly string[], rows: readonly (readonly Cell[])[]): Promise<string> {
   const { default: Table } = await import("cli-table3");
-  const chars = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " };
+  const chars = {
+    top: "",
+    "top-mid": "",
+    "top-left": "",
+    "top-right": "",
+    bottom: "",
+    "bottom-mid": "",
+    "bottom-left": "",
+    "bottom-right": "",
+    left: "",
+    "left-mid": "",
+    mid: "",
+    "mid-mid": "",
+    right: "",
+    "right-mid": "",
+    middle: "  ",
+  };
   const grid = new Table({ head: [...head], chars, style: { head: [], border: [], "padding-left": 0, "padding-right": 0 } });
   for (const row of rows) grid.push(row.map((cell) => shown(cell)));
   return grid.toString();

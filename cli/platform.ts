@@ -1,7 +1,8 @@
 /** The connection of a command: opened when the command needs it, closed whatever happens. */
-import type { Request } from "../protocol/contract.ts";
+
 import type { ConnectionSettings } from "../nodes/io/context.ts";
 import type { Connected } from "../nodes/io/nats.ts";
+import type { Request } from "../protocol/contract.ts";
 import { type Cli, note } from "./context.ts";
 import { Interrupted } from "./failure.ts";
 import type { ConnectionValues } from "./flags.ts";
@@ -10,7 +11,12 @@ import type { ConnectionValues } from "./flags.ts";
  * Connects with the operator's rights where the context has them, runs `use`, and closes the connection.
  * Ctrl-C ends the command at once; with `follows`, `use` watches `cli.signal` itself.
  */
-export async function connected<T>(cli: Cli, flags: ConnectionValues, use: (platform: Connected) => Promise<T>, follows = false): Promise<T> {
+export async function connected<T>(
+  cli: Cli,
+  flags: ConnectionValues,
+  use: (platform: Connected) => Promise<T>,
+  follows = false,
+): Promise<T> {
   const [settings, { connect }] = await Promise.all([settingsOf(cli, flags), import("../nodes/io/nats.ts")]);
   const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
   const platform = await connect(settings, { name: "pilot", role: "operator", node });

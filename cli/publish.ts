@@ -40,7 +40,13 @@ export async function publish(platform: Connected, bundle: Bundle, order: Public
 }
 
 /** Deploys a text for as long as `use` runs, and removes it whatever happens. */
-export async function withFunction<T>(platform: Connected, source: string, runtime: RuntimeName, order: Publication, use: () => Promise<T>): Promise<T> {
+export async function withFunction<T>(
+  platform: Connected,
+  source: string,
+  runtime: RuntimeName,
+  order: Publication,
+  use: () => Promise<T>,
+): Promise<T> {
   const [{ bundleSource }, { removeFunction }] = await Promise.all([import("../nodes/io/bundle/index.ts"), import("./contracts.ts")]);
   await publish(platform, await bundleSource(source, runtime), order);
   try {

@@ -54,7 +54,8 @@ export function duration(text: string): number {
 /** A run time limit: a duration from 1 ms up to the longest that can be asked for. */
 export function timeout(text: string): number {
   const value = duration(text);
-  if (value < 1 || value > LIMITS.timeoutMax.value) throw new Usage(`${shown(text)} is not a time limit: from 1ms to ${ms(LIMITS.timeoutMax.value)}`);
+  if (value < 1 || value > LIMITS.timeoutMax.value)
+    throw new Usage(`${shown(text)} is not a time limit: from 1ms to ${ms(LIMITS.timeoutMax.value)}`);
   return value;
 }
 
@@ -89,7 +90,8 @@ export function runtime(text: string): RuntimeName {
 
 /** A configuration that a call demands: node, python, node@20. */
 export function configuration(text: string): string {
-  if (!/^[a-z][a-z0-9]{0,31}(?:@[0-9A-Za-z.+-]{1,32})?$/.test(text)) throw new Usage(`${shown(text)} is not a runtime: write for example node or node@20`);
+  if (!/^[a-z][a-z0-9]{0,31}(?:@[0-9A-Za-z.+-]{1,32})?$/.test(text))
+    throw new Usage(`${shown(text)} is not a runtime: write for example node or node@20`);
   return text;
 }
 
@@ -103,7 +105,8 @@ export function pair(text: string): readonly [string, string] {
 /** A variable of the function's environment. */
 export function variable(text: string): readonly [string, string] {
   const [key, value] = pair(text);
-  if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key)) throw new Usage(`${shown(key)} is not a variable name: letters, digits and _, not starting with a digit`);
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key))
+    throw new Usage(`${shown(key)} is not a variable name: letters, digits and _, not starting with a digit`);
   return [key, value];
 }
 

@@ -3,13 +3,16 @@ import { command, noun } from "../command.ts";
 import { type Cli, line } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Usage } from "../failure.ts";
-import { argument, choice, type ConnectionValues, JSON_FLAG, value } from "../flags.ts";
+import { argument, type ConnectionValues, choice, JSON_FLAG, value } from "../flags.ts";
 import { answer, milliseconds, table, time } from "../output.ts";
 import { ask, noteUnconfirmed } from "../platform.ts";
 import { integer, memory, name, timeout } from "../values.ts";
 
 /** `none` takes a bound away. */
-const orNone = <V>(parse: (text: string) => V) => (text: string): V | null => (text === "none" ? null : parse(text));
+const orNone =
+  <V>(parse: (text: string) => V) =>
+  (text: string): V | null =>
+    text === "none" ? null : parse(text);
 
 const bounds = {
   timeout: value(orNone(timeout), "TIME|none", "longest run time of any call of the account"),
@@ -35,7 +38,8 @@ async function change(cli: Cli, flags: Bounds & ConnectionValues, account: strin
     containers: flags.containers,
     active: flags.active === undefined ? undefined : flags.active === "on",
   });
-  if (!create && Object.keys(wanted).length === 0) throw new Usage("nothing to change: name at least one bound, see pilot account set --help");
+  if (!create && Object.keys(wanted).length === 0)
+    throw new Usage("nothing to change: name at least one bound, see pilot account set --help");
   const reply = await ask(cli, flags, (all) => all.setAccount, { account, create, ...wanted });
   noteUnconfirmed(cli, reply.unconfirmed);
   await answer(cli, flags.json, reply, () => line(cli, `${account} ${create ? "added" : "changed"}`));
@@ -72,8 +76,15 @@ const ls = command({
       row.containers,
       time(row.createdAt),
     ]);
-    await answer(cli, flags.json, reply.accounts, () => table(cli, ["ACCOUNT", "ACTIVE", "TIMEOUT", "MEMORY", "CONTAINERS", "CREATED"], rows, "no accounts yet; the first deploy makes main"));
+    await answer(cli, flags.json, reply.accounts, () =>
+      table(cli, ["ACCOUNT", "ACTIVE", "TIMEOUT", "MEMORY", "CONTAINERS", "CREATED"], rows, "no accounts yet; the first deploy makes main"),
+    );
   },
 });
 
-export const account = noun("Tenants and the bounds on their runs", ["pilot account ls", "pilot account set shop --timeout 1s"], { add, set, ls }, { list: "ls" });
+export const account = noun(
+  "Tenants and the bounds on their runs",
+  ["pilot account ls", "pilot account set shop --timeout 1s"],
+  { add, set, ls },
+  { list: "ls" },
+);

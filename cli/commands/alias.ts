@@ -18,7 +18,12 @@ const ls = command({
   action: async (cli, flags, functionName) => {
     const reply = await ask(cli, flags, (all) => all.showFunction, { account: flags.account, name: functionName });
     const rows = Object.entries(reply.function.aliases).flatMap(([alias, shares]) =>
-      shares.map((row) => [alias, row.version, `${row.weight}`, `pilot.fn.${flags.account}.${functionName}${alias === LIVE_ALIAS ? "" : `.${alias}`}`]),
+      shares.map((row) => [
+        alias,
+        row.version,
+        `${row.weight}`,
+        `pilot.fn.${flags.account}.${functionName}${alias === LIVE_ALIAS ? "" : `.${alias}`}`,
+      ]),
     );
     await answer(cli, flags.json, reply.function.aliases, () => table(cli, ["ALIAS", "VERSION", "WEIGHT", "SUBJECT"], rows, "no aliases"));
   },
@@ -38,7 +43,9 @@ const set = command({
     const body = { account: flags.account, name: name(functionName), alias: aliasName(alias), shares };
     const reply = await ask(cli, flags, (all) => all.setAlias, body);
     noteUnconfirmed(cli, reply.unconfirmed);
-    await answer(cli, flags.json, reply, () => line(cli, `${alias} → ${shares.map((row) => (shares.length === 1 ? row.version : `${row.version}=${row.weight}`)).join(" ")}`));
+    await answer(cli, flags.json, reply, () =>
+      line(cli, `${alias} → ${shares.map((row) => (shares.length === 1 ? row.version : `${row.version}=${row.weight}`)).join(" ")}`),
+    );
   },
 });
 
@@ -54,4 +61,9 @@ const rm = command({
   },
 });
 
-export const alias = noun("Names that point at versions of a function", ["pilot alias ls hello", "pilot alias set hello live 3=90 4=10"], { ls, set, rm }, { list: "ls", remove: "rm" });
+export const alias = noun(
+  "Names that point at versions of a function",
+  ["pilot alias ls hello", "pilot alias set hello live 3=90 4=10"],
+  { ls, set, rm },
+  { list: "ls", remove: "rm" },
+);

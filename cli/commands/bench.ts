@@ -11,7 +11,7 @@ import { argument, JSON_FLAG, on, text, valueOr } from "../flags.ts";
 import { counts } from "../fleet.ts";
 import { answer, fields, milliseconds, table } from "../output.ts";
 import { connected } from "../platform.ts";
-import { duration, integer, name, target, type Target } from "../values.ts";
+import { duration, integer, name, type Target, target } from "../values.ts";
 
 /** One call in this many asks for a trace: often enough to tell shares, seldom enough not to slow the rest. */
 const SAMPLE = 20;
@@ -57,7 +57,11 @@ const failed = (sums: Sums): Record<string, number> => Object.fromEntries(sums.f
 const warm = command({
   brief: "Measure calls of a function: throughput, latency, rungs and paths",
   details: `Every ${SAMPLE}th call is traced; the shares of rungs and paths come from those.`,
-  examples: ["pilot bench call hello", "pilot bench call hello --in-flight 64 --seconds 10", `pilot bench call hello --data '{"n":1}' --json`],
+  examples: [
+    "pilot bench call hello",
+    "pilot bench call hello --in-flight 64 --seconds 10",
+    `pilot bench call hello --data '{"n":1}' --json`,
+  ],
   flags: {
     account: valueOr(name, "NAME", DEFAULT_ACCOUNT, "account of the function"),
     inFlight: valueOr(integer(1, 10_000), "N", "1", "calls that are under way at a time"),
@@ -87,7 +91,13 @@ const warm = command({
         seconds,
         perSecond: sums.ns.count / seconds,
         inFlight: flags.inFlight,
-        ms: { mean: sums.ns.count === 0 ? 0 : sums.ns.mean / 1e6, p50: ms(sums, 50), p90: ms(sums, 90), p99: ms(sums, 99), max: sums.ns.count === 0 ? 0 : sums.ns.max / 1e6 },
+        ms: {
+          mean: sums.ns.count === 0 ? 0 : sums.ns.mean / 1e6,
+          p50: ms(sums, 50),
+          p90: ms(sums, 90),
+          p99: ms(sums, 99),
+          max: sums.ns.count === 0 ? 0 : sums.ns.max / 1e6,
+        },
         rungs: Object.fromEntries(sums.rungs),
         paths: Object.fromEntries(sums.paths),
         failures: failed(sums),
@@ -137,7 +147,17 @@ const cold = command({
       for (let index = 0; index < flags.count && !cli.signal.aborted; index += 1) {
         const copy = { account: flags.freshAccounts ? `${BENCH_ACCOUNT}-${index}` : BENCH_ACCOUNT, name: `cold-${run}-${index}` };
         const { memoryMb, timeoutMs } = shown.function.settings;
-        await platform.bus.ask(deployFunction, [], { ...copy, runtime, handler, digest, bytes, hasMap, environment, network, settings: { memoryMb, timeoutMs } });
+        await platform.bus.ask(deployFunction, [], {
+          ...copy,
+          runtime,
+          handler,
+          digest,
+          bytes,
+          hasMap,
+          environment,
+          network,
+          settings: { memoryMb, timeoutMs },
+        });
         try {
           const one = empty();
           const rung = await measured(platform, SUBJECT.fn(copy.account, copy.name), body, true, one);
@@ -152,9 +172,15 @@ const cold = command({
         }
         if (flags.pause > 0) await new Promise((resolve) => setTimeout(resolve, flags.pause));
       }
-      const data = [...byRung].map(([rung, sums]) => ({ rung, calls: sums.ns.count, ms: { p50: ms(sums, 50), p99: ms(sums, 99), max: sums.ns.max / 1e6 } }));
+      const data = [...byRung].map(([rung, sums]) => ({
+        rung,
+        calls: sums.ns.count,
+        ms: { p50: ms(sums, 50), p99: ms(sums, 99), max: sums.ns.max / 1e6 },
+      }));
       const rows = data.map((row) => [row.rung, row.calls, milliseconds(row.ms.p50), milliseconds(row.ms.p99), milliseconds(row.ms.max)]);
-      await answer(cli, flags.json, { rungs: data, failures: failed(all) }, () => table(cli, ["RUNG", "CALLS", "P50", "P99", "MAX"], rows, "no call succeeded"));
+      await answer(cli, flags.json, { rungs: data, failures: failed(all) }, () =>
+        table(cli, ["RUNG", "CALLS", "P50", "P99", "MAX"], rows, "no call succeeded"),
+      );
       if (!flags.json && all.failures.size > 0) note(cli, `failures: ${counts(failed(all))}`);
       failAll(cli, all);
     }),
@@ -176,4 +202,7 @@ function failAll(cli: Cli, sums: Sums): void {
   if (sums.ns.count === 0) cli.exitCode = 1;
 }
 
-export const bench = noun("Measurements", ["pilot bench call hello --in-flight 64", "pilot bench cold hello --count 20"], { call: warm, cold });
+export const bench = noun("Measurements", ["pilot bench call hello --in-flight 64", "pilot bench cold hello --count 20"], {
+  call: warm,
+  cold,
+});

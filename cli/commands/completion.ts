@@ -2,8 +2,8 @@
 import { proposeCompletions } from "@stricli/core";
 import { localCommand } from "../command.ts";
 import { line } from "../context.ts";
-import { argument, text } from "../flags.ts";
 import { Usage } from "../failure.ts";
+import { argument, text } from "../flags.ts";
 
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_pilot_complete() {
@@ -26,13 +26,18 @@ complete -c pilot -a '(__pilot_complete)'`,
 };
 
 function shell(input: string): string {
-  if (!Object.hasOwn(SCRIPTS, input)) throw new Usage(`${JSON.stringify(input)} is not a shell: there are ${Object.keys(SCRIPTS).join(", ")}`);
+  if (!Object.hasOwn(SCRIPTS, input))
+    throw new Usage(`${JSON.stringify(input)} is not a shell: there are ${Object.keys(SCRIPTS).join(", ")}`);
   return input;
 }
 
 export const completion = localCommand({
   brief: "Print a completion script for a shell",
-  examples: ["source <(pilot completion bash)", "pilot completion zsh > ~/.zfunc/_pilot", "pilot completion fish > ~/.config/fish/completions/pilot.fish"],
+  examples: [
+    "source <(pilot completion bash)",
+    "pilot completion zsh > ~/.zfunc/_pilot",
+    "pilot completion fish > ~/.config/fish/completions/pilot.fish",
+  ],
   flags: {},
   args: [argument(shell, "bash|zsh|fish", "shell to complete in")],
   action: (cli, _flags, chosen) => line(cli, SCRIPTS[chosen]),

@@ -4,13 +4,13 @@ import { DEFAULT_ACCOUNT, isName } from "../../protocol/names.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
+import { defined } from "../defined.ts";
 import { printable, Usage } from "../failure.ts";
 import { argument, choice, JSON_FLAG, on, text, value, valueOr, values } from "../flags.ts";
 import { answer } from "../output.ts";
 import { connected, noteUnconfirmed } from "../platform.ts";
 import { publish } from "../publish.ts";
 import { duration, integer, memory, name, record, runtime, timeout, variable } from "../values.ts";
-import { defined } from "../defined.ts";
 
 /** Progress is said only when a step lasts longer than this. */
 const SLOW_MS = 700;
@@ -63,7 +63,16 @@ export const deploy = command({
         noteUnconfirmed(cli, reply.unconfirmed);
         const { runtime: language, version, bytes, digest } = reply.version;
         const subject = SUBJECT.fn(flags.account, functionName);
-        const data = { name: functionName, version, account: flags.account, subject, runtime: language, digest, bytes, unconfirmed: reply.unconfirmed };
+        const data = {
+          name: functionName,
+          version,
+          account: flags.account,
+          subject,
+          runtime: language,
+          digest,
+          bytes,
+          unconfirmed: reply.unconfirmed,
+        };
         await answer(cli, flags.json, data, () => {
           line(cli, `${functionName}@${version}`);
           line(cli, `subject  ${subject}`);

@@ -63,7 +63,10 @@ async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]
   } catch (thrown) {
     if (thrown instanceof Interrupted) throw thrown;
     const fault = Fault.from(thrown);
-    const next = fault.name === "NotAllowed" ? "connect as the operator: --context, --creds or --user" : "start it with pilot up, or name it with --server";
+    const next =
+      fault.name === "NotAllowed"
+        ? "connect as the operator: --context, --creds or --user"
+        : "start it with pilot up, or name it with --server";
     findings.push({ check: findings.length === 0 ? "connection" : "doctor", verdict: "fail", detail: fault.message, next });
   }
   return findings;
@@ -74,7 +77,8 @@ async function canaries(platform: Connected, hosts: readonly Host[]): Promise<Fi
   const offered = RUNTIME_NAMES.filter((runtime) => hosts.some((host) => Object.hasOwn(host.runtimes, runtime)));
   const found: Finding[] = [];
   for (const runtime of offered) found.push(await canary(platform, runtime));
-  if (offered.length === 0) found.push({ check: "canary", verdict: "fail", detail: "no host offers a runtime", next: "see the log of the host" });
+  if (offered.length === 0)
+    found.push({ check: "canary", verdict: "fail", detail: "no host offers a runtime", next: "see the log of the host" });
   return found;
 }
 
@@ -91,7 +95,11 @@ async function canary(platform: Connected, runtime: RuntimeName): Promise<Findin
       const took = milliseconds(performance.now() - started);
       const said = JSON.parse(new TextDecoder().decode(reply.body)) as { echo?: unknown };
       if (said.echo !== word) throw new Fault("Internal", "the canary answered something else than it was told");
-      return { check, verdict: "ok", detail: `answered in ${took}, rung ${reply.headers["Pilot-Rung"] ?? "?"}, path ${reply.headers["Pilot-Path"] ?? "?"}` };
+      return {
+        check,
+        verdict: "ok",
+        detail: `answered in ${took}, rung ${reply.headers["Pilot-Rung"] ?? "?"}, path ${reply.headers["Pilot-Path"] ?? "?"}`,
+      };
     });
   } catch (thrown) {
     const fault = Fault.from(thrown);

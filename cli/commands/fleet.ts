@@ -69,7 +69,12 @@ const containers = command({
     ]);
     noteSilent(cli, fleet.silent);
     await answer(cli, flags.json, all, () =>
-      table(cli, ["CONTAINER", "INSTANCE", "HOST", "STATE", "ACCOUNT", "FUNCTION", "MEMORY", "CPU", "CALLS", "IDLE"], rows, "no containers"),
+      table(
+        cli,
+        ["CONTAINER", "INSTANCE", "HOST", "STATE", "ACCOUNT", "FUNCTION", "MEMORY", "CPU", "CALLS", "IDLE"],
+        rows,
+        "no containers",
+      ),
     );
   },
 });
@@ -92,6 +97,11 @@ const cached = command({
   },
 });
 
-export const instance = noun("Sandboxed compartments on the hosts", ["pilot instance ls", "pilot instance ls --warm"], { ls: instances }, { list: "ls" });
+export const instance = noun(
+  "Sandboxed compartments on the hosts",
+  ["pilot instance ls", "pilot instance ls --warm"],
+  { ls: instances },
+  { list: "ls" },
+);
 export const container = noun("Processes with one loaded function each", ["pilot container ls"], { ls: containers }, { list: "ls" });
 export const cache = noun("Code on the disks of the hosts", ["pilot cache ls"], { ls: cached }, { list: "ls" });

@@ -1,15 +1,16 @@
 /** `pilot fn`: functions and their versions. */
-import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
-import type { Shares } from "../../protocol/messages/records.ts";
+
 import type { Static } from "typebox";
+import type { Shares } from "../../protocol/messages/records.ts";
+import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { command, noun } from "../command.ts";
 import { type Cli, line } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Usage } from "../failure.ts";
 import { argument, choice, JSON_FLAG, optionalArgument, value, valueOr } from "../flags.ts";
+import { counts, places, sumFunctions } from "../fleet.ts";
 import { answer, bytes, fields, milliseconds, table, time } from "../output.ts";
 import { ask, noteUnconfirmed } from "../platform.ts";
-import { counts, places, sumFunctions } from "../fleet.ts";
 import { duration, integer, memory, name, timeout } from "../values.ts";
 
 const account = valueOr(name, "NAME", DEFAULT_ACCOUNT, "account of the function");
@@ -34,7 +35,12 @@ const ls = command({
       time(row.changedAt),
     ]);
     await answer(cli, flags.json, reply.functions, () =>
-      table(cli, ["ACCOUNT", "FUNCTION", "NEWEST", "ALIASES", "MEMORY", "TIMEOUT", "CLASS", "CHANGED"], rows, `no functions yet; deploy one: ${cli.program} deploy FILE`),
+      table(
+        cli,
+        ["ACCOUNT", "FUNCTION", "NEWEST", "ALIASES", "MEMORY", "TIMEOUT", "CLASS", "CHANGED"],
+        rows,
+        `no functions yet; deploy one: ${cli.program} deploy FILE`,
+      ),
     );
   },
 });
@@ -111,7 +117,11 @@ const switched = (state: "on" | "off" | undefined): boolean | undefined => (stat
 
 const set = command({
   brief: "Change settings of a function without a new version",
-  examples: ["pilot fn set hello --memory 256 --timeout 10s", "pilot fn set hello --class busy --direct off", "pilot fn set hello --class auto"],
+  examples: [
+    "pilot fn set hello --memory 256 --timeout 10s",
+    "pilot fn set hello --class busy --direct off",
+    "pilot fn set hello --class auto",
+  ],
   flags: {
     account,
     memory: value(memory, "MB", "memory of one call"),
@@ -150,7 +160,8 @@ const stats = command({
   action: async (cli, flags, functionName) => {
     const fleet = await ask(cli, flags, (all) => all.showFleet, {});
     const sums = sumFunctions(fleet.hosts).filter(
-      (row) => (flags.account === undefined || row.account === flags.account) && (functionName === undefined || row.function === functionName),
+      (row) =>
+        (flags.account === undefined || row.account === flags.account) && (functionName === undefined || row.function === functionName),
     );
     const rows = sums.map((row) => [
       row.account,
@@ -190,7 +201,12 @@ const where = command({
   action: async (cli, flags, functionName) => {
     const fleet = await ask(cli, flags, (all) => all.showFleet, {});
     const found = places(fleet.hosts, flags.account, functionName);
-    const rows = found.map((place) => [place.host, place.instance, place.version, place.containers.map((row) => `${row.id} (${row.state})`).join(", ")]);
+    const rows = found.map((place) => [
+      place.host,
+      place.instance,
+      place.version,
+      place.containers.map((row) => `${row.id} (${row.state})`).join(", "),
+    ]);
     await answer(cli, flags.json, found, () => table(cli, ["HOST", "INSTANCE", "VERSION", "CONTAINERS"], rows, "on no instance"));
   },
 });
@@ -215,7 +231,10 @@ const preload = command({
 /** "live → 3, beta → 3 90 % + 4 10 %" */
 export function aliases(all: Readonly<Record<string, Static<typeof Shares>>>): string {
   return Object.entries(all)
-    .map(([alias, shares]) => `${alias} → ${shares.length === 1 ? shares[0]?.version : shares.map((row) => `${row.version}=${row.weight}`).join(" ")}`)
+    .map(
+      ([alias, shares]) =>
+        `${alias} → ${shares.length === 1 ? shares[0]?.version : shares.map((row) => `${row.version}=${row.weight}`).join(" ")}`,
+    )
     .join(", ");
 }
 

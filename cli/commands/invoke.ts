@@ -7,7 +7,7 @@ import { SUBJECT } from "../../protocol/subjects.ts";
 import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
 import { defined } from "../defined.ts";
-import { explain, exitCodeOf, failureData, printable, Usage } from "../failure.ts";
+import { exitCodeOf, explain, failureData, printable, Usage } from "../failure.ts";
 import { JSON_FLAG, on, optionalArgument, text, value, valueOr, values } from "../flags.ts";
 import { tableText } from "../output.ts";
 import { connected } from "../platform.ts";
@@ -58,7 +58,8 @@ export const invoke = command({
     };
     const subject = callee === undefined ? SUBJECT.inline(flags.account) : SUBJECT.fn(flags.account, callee.name, callee.qualifier);
     const body = flags.code === undefined ? event : await inlineBody(cli, flags.code, flags.runtime, flags.handler, event);
-    if (body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} fit into a call`);
+    if (body.length > BODY_LIMIT)
+      throw new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} fit into a call`);
     await connected(cli, flags, async (platform) => {
       const started = performance.now();
       const call = patience(platform, flags.account, callee, flags.timeout, flags.deadline ?? LIMITS.waitForPlace.value);
@@ -95,7 +96,13 @@ async function read(cli: Cli, path: string, most: number): Promise<Uint8Array> {
 }
 
 /** Code in the request itself (F002): one JSON object to the account's inline subject. */
-async function inlineBody(cli: Cli, path: string, wanted: string | undefined, handler: string | undefined, event: Uint8Array): Promise<Uint8Array> {
+async function inlineBody(
+  cli: Cli,
+  path: string,
+  wanted: string | undefined,
+  handler: string | undefined,
+  event: Uint8Array,
+): Promise<Uint8Array> {
   const code = new TextDecoder().decode(await read(cli, path, LIMITS.inlineSource.value));
   const runtime = wanted?.split("@")[0] ?? (path.endsWith(".py") ? "python" : "node");
   let parsed: unknown;
@@ -163,6 +170,12 @@ export function bodyData(body: Uint8Array): { body: unknown; encoding: "json" | 
 async function traceText(headers: Readonly<Record<string, string>>): Promise<string> {
   const rows = Object.entries(headers).filter(([key]) => key.startsWith("Pilot-"));
   const [received = 0, started = 0, ended = 0] = (headers["Pilot-Times"] ?? "").split(";").map(Number);
-  const spans = ended > 0 ? [["waited", `${(started - received).toFixed(2)} ms`], ["ran", `${(ended - started).toFixed(2)} ms`]] : [];
+  const spans =
+    ended > 0
+      ? [
+          ["waited", `${(started - received).toFixed(2)} ms`],
+          ["ran", `${(ended - started).toFixed(2)} ms`],
+        ]
+      : [];
   return tableText([], [...rows.map(([key, text]) => [key.slice("Pilot-".length).toLowerCase(), printable(text)]), ...spans]);
 }

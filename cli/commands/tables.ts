@@ -1,13 +1,14 @@
 /** `pilot limits`, `errors`, `version`: what is fixed in this build. */
 import { ERRORS } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { VERSION } from "../../protocol/version.ts";
 import { localCommand } from "../command.ts";
 import { line } from "../context.ts";
 import { JSON_FLAG, optionalArgument, text } from "../flags.ts";
 import { answer, table } from "../output.ts";
-import { VERSION } from "../../protocol/version.ts";
 
-const has = (part: string | undefined, ...texts: string[]): boolean => part === undefined || texts.some((one) => one.toLowerCase().includes(part.toLowerCase()));
+const has = (part: string | undefined, ...texts: string[]): boolean =>
+  part === undefined || texts.some((one) => one.toLowerCase().includes(part.toLowerCase()));
 
 export const limits = localCommand({
   brief: "List every bound of the platform",
@@ -17,7 +18,12 @@ export const limits = localCommand({
   action: async (cli, flags, part) => {
     const rows = Object.entries(LIMITS).filter(([key, row]) => has(part, key, row.meaning));
     await answer(cli, flags.json, Object.fromEntries(rows), () =>
-      table(cli, ["LIMIT", "VALUE", "UNIT", "MEANING"], rows.map(([key, row]) => [key, row.value, row.unit, row.meaning]), "no such limit"),
+      table(
+        cli,
+        ["LIMIT", "VALUE", "UNIT", "MEANING"],
+        rows.map(([key, row]) => [key, row.value, row.unit, row.meaning]),
+        "no such limit",
+      ),
     );
   },
 });
@@ -30,7 +36,12 @@ export const errors = localCommand({
   action: async (cli, flags, part) => {
     const rows = Object.entries(ERRORS).filter(([key, row]) => has(part, key, row.meaning, String(row.code)));
     await answer(cli, flags.json, Object.fromEntries(rows), () =>
-      table(cli, ["ERROR", "CODE", "FAULT", "RETRY", "MEANING", "NEXT"], rows.map(([key, row]) => [key, row.code, row.fault, row.retry, row.meaning, row.cure]), "no such error"),
+      table(
+        cli,
+        ["ERROR", "CODE", "FAULT", "RETRY", "MEANING", "NEXT"],
+        rows.map(([key, row]) => [key, row.code, row.fault, row.retry, row.meaning, row.cure]),
+        "no such error",
+      ),
     );
   },
 });

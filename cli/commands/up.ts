@@ -10,7 +10,7 @@ import { integer, port, warmth } from "../values.ts";
 export const up = localCommand({
   brief: "Start the platform on this machine and stay until Ctrl-C",
   details:
-    "Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{\"nats\":…,\"store\":…,\"context\":…,\"pid\":…} once calls can be served. Other pilot commands on this machine find it by themselves.",
+    'Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{"nats":…,"store":…,"context":…,"pid":…} once calls can be served. Other pilot commands on this machine find it by themselves.',
   examples: ["pilot up", "pilot up --port 4300 --store ./state --warm node=4,python=1", "pilot up --port 0 --json"],
   flags: {
     port: value(port, "N", "port of the broker; 0 picks a free one; default: 4222, or a free one when that is taken"),
@@ -30,7 +30,14 @@ export const up = localCommand({
   action: async (cli, flags) => {
     const { up: start } = await import("../../nodes/up.ts");
     const warm = flags.warm === undefined ? undefined : Object.fromEntries(flags.warm.flat());
-    const options = defined({ port: flags.port, store: flags.store, hosts: flags.hosts, warm, sandbox: flags.sandbox, broker: flags.broker });
+    const options = defined({
+      port: flags.port,
+      store: flags.store,
+      hosts: flags.hosts,
+      warm,
+      sandbox: flags.sandbox,
+      broker: flags.broker,
+    });
     const platform = await start({
       ...options,
       temporary: flags.temporary,

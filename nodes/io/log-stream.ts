@@ -43,7 +43,12 @@ export async function* readLogs({ nc }: Connected, query: LogQuery): AsyncGenera
       mem_storage: true,
     })
     .catch((error: unknown) => {
-      throw new Fault("NotFound", `no function logs are kept at this broker: ${error instanceof Error ? error.message : String(error)}`, undefined, error);
+      throw new Fault(
+        "NotFound",
+        `no function logs are kept at this broker: ${error instanceof Error ? error.message : String(error)}`,
+        undefined,
+        error,
+      );
     });
   const consumer = await nc.jetstream().consumers.get(LOG_STREAM_NAME, made.name);
   try {

@@ -1,7 +1,7 @@
 /** Looks at a broker from outside, for `pilot doctor`: what it is, and which of our services answer. */
 import { RequestStrategy } from "nats";
-import type { Connected } from "./nats.ts";
 import { type BrokerFeatures, featuresOf } from "./broker/version.ts";
+import type { Connected } from "./nats.ts";
 
 export interface BrokerView {
   readonly version: string;
@@ -54,7 +54,8 @@ export async function pingServices({ nc }: Connected, waitMs: number): Promise<S
   try {
     const answers = await nc.services.client({ maxWait: waitMs, strategy: RequestStrategy.JitterTimer }).ping();
     for await (const answer of answers) {
-      if (answer.name.startsWith("pilot-")) found.push({ name: answer.name, id: answer.id, version: answer.version, node: answer.metadata?.["node"] ?? "" });
+      if (answer.name.startsWith("pilot-"))
+        found.push({ name: answer.name, id: answer.id, version: answer.version, node: answer.metadata?.["node"] ?? "" });
     }
   } catch (error) {
     // Nobody at all is an answer too.

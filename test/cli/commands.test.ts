@@ -2,19 +2,38 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import {
+  cancelCall,
+  listFunctions,
+  listPools,
+  setAccount,
+  setAlias,
+  setFunction,
+  setPool,
+  showFleet,
+  showFunction,
+} from "../../cli/contracts.ts";
 import { resolveConnection } from "../../nodes/io/context.ts";
 import { type Connected, connect } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
-import { setPool, showFleet, showFunction, listFunctions, listPools, cancelCall, setAlias, setAccount, setFunction } from "../../cli/contracts.ts";
 import { functionLogs, LOG_STREAM_NAME } from "../../protocol/messages/logs.ts";
 import { DESK, type Role, SUBJECT } from "../../protocol/subjects.ts";
 import { startTestBroker } from "../support/nats-server.ts";
-import { type Run, runCli, type RunOptions } from "../support/run-cli.ts";
+import { type Run, type RunOptions, runCli } from "../support/run-cli.ts";
 import { temporaryDirectory } from "../support/temp.ts";
 import { until } from "../support/until.ts";
 
 const SETTINGS = { memoryMb: 128, timeoutMs: 30_000, keepAliveMs: 600_000, direct: true, idempotent: false, containers: 1_000 };
-const FUNCTION = { account: "main", name: "echo", settings: SETTINGS, aliases: { live: [{ version: 2, weight: 100 }] }, newest: 2, versions: [2, 1], createdAt: 1, changedAt: 2 };
+const FUNCTION = {
+  account: "main",
+  name: "echo",
+  settings: SETTINGS,
+  aliases: { live: [{ version: 2, weight: 100 }] },
+  newest: 2,
+  versions: [2, 1],
+  createdAt: 1,
+  changedAt: 2,
+};
 
 interface Room {
   pilot(words: readonly string[], options?: RunOptions): Promise<Run>;
@@ -43,7 +62,10 @@ async function serveCalls(room: Room): Promise<{ readonly seen: { subject: strin
   frontend.bus.listen(SUBJECT.fnAll, { queue: DESK }, (message) => {
     const headers = message.headerNames().map((name) => `${name}=${message.header(name)}`);
     seen.push({ subject: message.subject, headers, body: Buffer.from(message.body).toString() });
-    const traced = message.header("Pilot-Trace") === "1" ? { "Pilot-Rung": "hot", "Pilot-Path": "frontend", "Pilot-Times": "1000;1001.5;1004" } : undefined;
+    const traced =
+      message.header("Pilot-Trace") === "1"
+        ? { "Pilot-Rung": "hot", "Pilot-Path": "frontend", "Pilot-Times": "1000;1001.5;1004" }
+        : undefined;
     if (message.subject.endsWith(".echo")) frontend.bus.send(message.reply, message.body.slice(), undefined, traced);
     if (message.subject.endsWith(".raw")) frontend.bus.send(message.reply, new Uint8Array([0, 255, 10, 128]));
     if (message.subject.endsWith(".fail")) {
@@ -80,9 +102,30 @@ test("invoke takes its body from a file or from stdin", async (t) => {
 test("F007 F008 invoke turns its flags into headers of the call, and only those that were given", async (t) => {
   const room = await roomOf(t);
   const { seen } = await serveCalls(room);
-  const run = await room.pilot(["invoke", "echo", "--timeout", "2s", "--deadline", "150ms", "--memory", "256", "--runtime", "node@20", "--trace", "--header", "traceparent=00-ab"]);
+  const run = await room.pilot([
+    "invoke",
+    "echo",
+    "--timeout",
+    "2s",
+    "--deadline",
+    "150ms",
+    "--memory",
+    "256",
+    "--runtime",
+    "node@20",
+    "--trace",
+    "--header",
+    "traceparent=00-ab",
+  ]);
   t.is(run.code, 0);
-  t.deepEqual(seen[0]?.headers.sort(), ["Pilot-Deadline=150", "Pilot-Memory=256", "Pilot-Runtime=node@20", "Pilot-Timeout=2000", "Pilot-Trace=1", "traceparent=00-ab"]);
+  t.deepEqual(seen[0]?.headers.sort(), [
+    "Pilot-Deadline=150",
+    "Pilot-Memory=256",
+    "Pilot-Runtime=node@20",
+    "Pilot-Timeout=2000",
+    "Pilot-Trace=1",
+    "traceparent=00-ab",
+  ]);
   t.regex(run.stderr, /rung\s+hot/);
   t.regex(run.stderr, /waited\s+1\.50 ms/);
   t.is(run.stdout, "");
@@ -91,8 +134,14 @@ test("F007 F008 invoke turns its flags into headers of the call, and only those 
 test("invoke with --json tells body, encoding, headers and time", async (t) => {
   const room = await roomOf(t);
   await serveCalls(room);
-  const json = async (words: string[]): Promise<Record<string, unknown>> => JSON.parse((await room.pilot([...words, "--json"])).stdout) as Record<string, unknown>;
-  t.like(await json(["invoke", "echo", "--data", "[1]", "--trace"]), { status: 200, body: [1], encoding: "json", headers: { "Pilot-Rung": "hot", "Pilot-Path": "frontend", "Pilot-Times": "1000;1001.5;1004" } });
+  const json = async (words: string[]): Promise<Record<string, unknown>> =>
+    JSON.parse((await room.pilot([...words, "--json"])).stdout) as Record<string, unknown>;
+  t.like(await json(["invoke", "echo", "--data", "[1]", "--trace"]), {
+    status: 200,
+    body: [1],
+    encoding: "json",
+    headers: { "Pilot-Rung": "hot", "Pilot-Path": "frontend", "Pilot-Times": "1000;1001.5;1004" },
+  });
   t.like(await json(["invoke", "echo", "--data", "hello"]), { body: "hello", encoding: "text" });
   t.like(await json(["invoke", "raw"]), { body: "AP8KgA==", encoding: "base64" });
   const failed = await room.pilot(["invoke", "fail", "--json"]);
@@ -140,7 +189,9 @@ test("Ctrl-C ends a command that waits with 130", async (t) => {
 test("F002 code in a file is sent inside the request with its event", async (t) => {
   const room = await roomOf(t);
   const frontend = await room.as("frontend");
-  frontend.bus.listen(SUBJECT.inlineAll, { queue: DESK }, (message) => frontend.bus.send(message.reply, Buffer.from(`${message.subject} ${Buffer.from(message.body).toString()}`)));
+  frontend.bus.listen(SUBJECT.inlineAll, { queue: DESK }, (message) =>
+    frontend.bus.send(message.reply, Buffer.from(`${message.subject} ${Buffer.from(message.body).toString()}`)),
+  );
   await frontend.nc.flush();
   const file = join(room.directory, "snippet.py");
   await writeFile(file, "def main(e, c):\n  return e\n");
@@ -155,15 +206,36 @@ test("functions are listed, shown and changed over the registry's contracts", as
   const room = await roomOf(t);
   const { bus } = await room.as("scheduler");
   const asked: unknown[] = [];
-  const version = { account: "main", name: "echo", version: 2, runtime: "node" as const, handler: "handler", digest: "a".repeat(64), bytes: 10, hasMap: false, environment: { SECRET: "do not show" }, network: false, createdAt: 1 };
+  const version = {
+    account: "main",
+    name: "echo",
+    version: 2,
+    runtime: "node" as const,
+    handler: "handler",
+    digest: "a".repeat(64),
+    bytes: 10,
+    hasMap: false,
+    environment: { SECRET: "do not show" },
+    network: false,
+    createdAt: 1,
+  };
   bus.serve(listFunctions, [], () => ({ functions: [FUNCTION] }));
   bus.serve(showFunction, [], ({ name }) => {
     if (name !== "echo") throw new Fault("FunctionNotFound", `${name} does not exist`);
     return { function: FUNCTION, versions: [version] };
   });
-  bus.serve(setFunction, [], (body) => (asked.push(body), { function: FUNCTION, unconfirmed: ["frontend-7"] }));
-  bus.serve(setAlias, [], (body) => (asked.push(body), { function: FUNCTION, unconfirmed: [] }));
-  bus.serve(setAccount, [], (body) => (asked.push(body), { account: { name: "shop", containers: 1, active: true, createdAt: 1 }, unconfirmed: [] }));
+  bus.serve(setFunction, [], (body) => {
+    asked.push(body);
+    return { function: FUNCTION, unconfirmed: ["frontend-7"] };
+  });
+  bus.serve(setAlias, [], (body) => {
+    asked.push(body);
+    return { function: FUNCTION, unconfirmed: [] };
+  });
+  bus.serve(setAccount, [], (body) => {
+    asked.push(body);
+    return { account: { name: "shop", containers: 1, active: true, createdAt: 1 }, unconfirmed: [] };
+  });
   await served(room, "fn", "ls");
   t.regex((await room.pilot(["fn", "ls"])).stdout, /^ACCOUNT.*\nmain +echo +@2 +live → 2 +128 MB/);
   t.deepEqual(JSON.parse((await room.pilot(["fn", "list", "--json"])).stdout), [FUNCTION]);
@@ -178,7 +250,15 @@ test("functions are listed, shown and changed over the registry's contracts", as
   t.is((await room.pilot(["account", "add", "shop", "--timeout", "1s", "--memory", "none"])).code, 0);
   t.deepEqual(asked, [
     { account: "main", name: "echo", change: { memoryMb: 256, class: null, direct: false } },
-    { account: "main", name: "echo", alias: "live", shares: [{ version: 1, weight: 90 }, { version: 2, weight: 10 }] },
+    {
+      account: "main",
+      name: "echo",
+      alias: "live",
+      shares: [
+        { version: 1, weight: 90 },
+        { version: 2, weight: 10 },
+      ],
+    },
     { account: "shop", create: true, timeoutMs: 1_000, memoryMb: null },
   ]);
 });
@@ -186,16 +266,64 @@ test("functions are listed, shown and changed over the registry's contracts", as
 test("F023 F029 the fleet is shown as the hosts describe it", async (t) => {
   const room = await roomOf(t);
   const { bus } = await room.as("scheduler");
-  const instance = { id: "i1", host: "h1", runtime: "node" as const, runtimeVersion: "node 20.20.2", memoryMb: 512, usedMb: 128, state: "warm" as const, account: null, network: false, containers: [], code: [] };
-  const active = { ...instance, id: "i2", state: "active" as const, account: "main", code: ["main.echo.2"], containers: [{ id: "c1", state: "idle" as const, account: "main", function: "echo", version: 2, memoryMb: 128, cpu: 0.25, calls: 3, idleMs: 5 }] };
+  const instance = {
+    id: "i1",
+    host: "h1",
+    runtime: "node" as const,
+    runtimeVersion: "node 20.20.2",
+    memoryMb: 512,
+    usedMb: 128,
+    state: "warm" as const,
+    account: null,
+    network: false,
+    containers: [],
+    code: [],
+  };
+  const active = {
+    ...instance,
+    id: "i2",
+    state: "active" as const,
+    account: "main",
+    code: ["main.echo.2"],
+    containers: [
+      { id: "c1", state: "idle" as const, account: "main", function: "echo", version: 2, memoryMb: 128, cpu: 0.25, calls: 3, idleMs: 5 },
+    ],
+  };
   const host = {
-    id: "h1", epoch: "e", memoryMb: 1_000, usedMb: 0, cores: 2, draining: false,
+    id: "h1",
+    epoch: "e",
+    memoryMb: 1_000,
+    usedMb: 0,
+    cores: 2,
+    draining: false,
     isolation: { kind: "process", namespaces: false, seccomp: false, cgroups: "none", ownUid: false, gaps: ["no isolation"] },
-    runtimes: { node: "20.20.2" }, instances: [instance, active], cache: [{ digest: "b".repeat(64), bytes: 2_000, uses: 3 }], downloads: 1, grants: [],
-    functions: [{ account: "main", function: "echo", version: 2, calls: 4, direct: 1, failures: { TimedOut: 1 }, rungs: { hot: 3, warm: 1 }, runMs: { mean: 1, p50: 1, p99: 2 } }], counters: {},
+    runtimes: { node: "20.20.2" },
+    instances: [instance, active],
+    cache: [{ digest: "b".repeat(64), bytes: 2_000, uses: 3 }],
+    downloads: 1,
+    grants: [],
+    functions: [
+      {
+        account: "main",
+        function: "echo",
+        version: 2,
+        calls: 4,
+        direct: 1,
+        failures: { TimedOut: 1 },
+        rungs: { hot: 3, warm: 1 },
+        runMs: { mean: 1, p50: 1, p99: 2 },
+      },
+    ],
+    counters: {},
   };
   let pools = [{ runtime: "node" as const, memoryMb: 512, warm: 2 }];
-  bus.serve(showFleet, [], () => ({ hosts: [host], silent: ["h9"], nodes: [{ role: "scheduler", id: "s1", aliveMs: 1 }], waiting: {}, classes: { "main.echo": "busy" as const } }));
+  bus.serve(showFleet, [], () => ({
+    hosts: [host],
+    silent: ["h9"],
+    nodes: [{ role: "scheduler", id: "s1", aliveMs: 1 }],
+    waiting: {},
+    classes: { "main.echo": "busy" as const },
+  }));
   bus.serve(listPools, [], () => ({ pools }));
   bus.serve(setPool, [], (body) => ({ pools: (pools = [body as (typeof pools)[number]]), unconfirmed: [] }));
   bus.serve(cancelCall, [], () => ({ cancelled: false }));
@@ -213,7 +341,15 @@ test("F023 F029 the fleet is shown as the hosts describe it", async (t) => {
   const doctor = await room.pilot(["doctor", "--offline", "--json"]);
   t.is(doctor.code, 3, "no frontend answers");
   const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; verdict: string }[] };
-  t.like(Object.fromEntries(findings.map((row) => [row.check, row.verdict])), { connection: "ok", broker: "ok", jetstream: "ok", scheduler: "ok", frontend: "fail", "h1 isolation": "warn", h9: "warn" });
+  t.like(Object.fromEntries(findings.map((row) => [row.check, row.verdict])), {
+    connection: "ok",
+    broker: "ok",
+    jetstream: "ok",
+    scheduler: "ok",
+    frontend: "fail",
+    "h1 isolation": "warn",
+    h9: "warn",
+  });
 });
 
 test("F099 logs shows what was kept, of one call if asked, and follows without a gap", async (t) => {
@@ -232,9 +368,20 @@ test("F099 logs shows what was kept, of one call if asked, and follows without a
   await until(async () => (await manager.streams.info(LOG_STREAM_NAME)).state.messages === 3, "three records");
   const kept = await room.pilot(["logs", "echo"]);
   t.is(kept.code, 0, kept.stderr);
-  t.deepEqual(kept.stdout.trim().split("\n").map((row) => row.split(" ").slice(2).join(" ")), ["c1 E one", "c1 E two", "c2 E three\\x1b[2J"]);
+  t.deepEqual(
+    kept.stdout
+      .trim()
+      .split("\n")
+      .map((row) => row.split(" ").slice(2).join(" ")),
+    ["c1 E one", "c1 E two", "c2 E three\\x1b[2J"],
+  );
   t.regex((await room.pilot(["logs", "-n", "1"])).stdout, /^[^\n]+ other@2 c3 E four\n$/);
-  t.like(JSON.parse((await room.pilot(["logs", "--call", "c2", "--json"])).stdout), { call: "c2", host: "h1", function: "echo", account: "main" });
+  t.like(JSON.parse((await room.pilot(["logs", "--call", "c2", "--json"])).stdout), {
+    call: "c2",
+    host: "h1",
+    function: "echo",
+    account: "main",
+  });
   const stop = new AbortController();
   let heard = "";
   const following = room.pilot(["logs", "-f", "echo"], { signal: stop.signal, onStdout: (text) => (heard += text) });

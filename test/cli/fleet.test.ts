@@ -1,27 +1,66 @@
 /** What is told from the hosts' own descriptions. */
 import test from "ava";
-import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
 import { poolStates, targets } from "../../cli/commands/pool.ts";
+import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
 import { Usage } from "../../cli/failure.ts";
 import { type Counters, counts, type Host, type Instance, places, sumFunctions } from "../../cli/fleet.ts";
 import { bytes, milliseconds } from "../../cli/output.ts";
 
 const counters = (over: Partial<Counters>): Counters => ({
-  account: "main", function: "f", version: 1, calls: 0, direct: 0, failures: {}, rungs: {}, runMs: { mean: 0, p50: 0, p99: 0 }, ...over,
+  account: "main",
+  function: "f",
+  version: 1,
+  calls: 0,
+  direct: 0,
+  failures: {},
+  rungs: {},
+  runMs: { mean: 0, p50: 0, p99: 0 },
+  ...over,
 });
 const instance = (over: Partial<Instance>): Instance => ({
-  id: "i1", host: "h1", runtime: "node", runtimeVersion: "node 20", memoryMb: 512, usedMb: 0, state: "warm", account: null, network: false, containers: [], code: [], ...over,
+  id: "i1",
+  host: "h1",
+  runtime: "node",
+  runtimeVersion: "node 20",
+  memoryMb: 512,
+  usedMb: 0,
+  state: "warm",
+  account: null,
+  network: false,
+  containers: [],
+  code: [],
+  ...over,
 });
 const host = (over: Partial<Host>): Host => ({
-  id: "h1", epoch: "e", memoryMb: 1_000, usedMb: 0, cores: 2, draining: false,
+  id: "h1",
+  epoch: "e",
+  memoryMb: 1_000,
+  usedMb: 0,
+  cores: 2,
+  draining: false,
   isolation: { kind: "bubblewrap", namespaces: true, seccomp: true, cgroups: "v2", ownUid: true, gaps: [] },
-  runtimes: { node: "20.20.2" }, instances: [], cache: [], downloads: 0, grants: [], functions: [], counters: {}, ...over,
+  runtimes: { node: "20.20.2" },
+  instances: [],
+  cache: [],
+  downloads: 0,
+  grants: [],
+  functions: [],
+  counters: {},
+  ...over,
 });
 
 test("a function's figures are added over hosts and versions; percentiles are the worst host's", (t) => {
   const [sum, ...rest] = sumFunctions([
-    host({ functions: [counters({ calls: 90, direct: 80, rungs: { hot: 89, warm: 1 }, runMs: { mean: 1, p50: 1, p99: 5 } }), counters({ version: 2, calls: 10, runMs: { mean: 11, p50: 2, p99: 3 } })] }),
-    host({ id: "h2", functions: [counters({ calls: 100, failures: { TimedOut: 2 }, rungs: { hot: 100 }, runMs: { mean: 1, p50: 1, p99: 9 } })] }),
+    host({
+      functions: [
+        counters({ calls: 90, direct: 80, rungs: { hot: 89, warm: 1 }, runMs: { mean: 1, p50: 1, p99: 5 } }),
+        counters({ version: 2, calls: 10, runMs: { mean: 11, p50: 2, p99: 3 } }),
+      ],
+    }),
+    host({
+      id: "h2",
+      functions: [counters({ calls: 100, failures: { TimedOut: 2 }, rungs: { hot: 100 }, runMs: { mean: 1, p50: 1, p99: 9 } })],
+    }),
   ]);
   t.deepEqual(rest, []);
   t.like(sum, { calls: 200, direct: 80, failures: { TimedOut: 2 }, rungs: { hot: 189, warm: 1 }, hosts: 2 });
@@ -34,7 +73,13 @@ test("F012 a function's code is found on instances that have it and in container
     [
       host({
         instances: [
-          instance({ id: "i1", account: "main", state: "active", code: ["main.f.1", "main.g.1"], containers: [{ id: "c1", state: "idle", account: "main", function: "f", version: 2 }] }),
+          instance({
+            id: "i1",
+            account: "main",
+            state: "active",
+            code: ["main.f.1", "main.g.1"],
+            containers: [{ id: "c1", state: "idle", account: "main", function: "f", version: 2 }],
+          }),
           instance({ id: "i2", account: "other", state: "active", code: ["other.f.1"] }),
         ],
       }),
@@ -51,7 +96,15 @@ test("F012 a function's code is found on instances that have it and in container
 test("F029 warm and active instances are reported apart, also without a target", (t) => {
   const states = poolStates(
     [{ runtime: "node", memoryMb: 512, warm: 2 }],
-    [host({ instances: [instance({}), instance({ id: "i2", state: "active", account: "main" }), instance({ id: "i3", runtime: "python", state: "booting" })] })],
+    [
+      host({
+        instances: [
+          instance({}),
+          instance({ id: "i2", state: "active", account: "main" }),
+          instance({ id: "i3", runtime: "python", state: "booting" }),
+        ],
+      }),
+    ],
   );
   t.deepEqual(states, [
     { host: "h1", runtime: "node", memoryMb: 512, target: 2, warm: 1, active: 1, booting: 0, draining: 0 },
@@ -60,8 +113,14 @@ test("F029 warm and active instances are reported apart, also without a target",
 });
 
 test("F021 a pool is named by runtime and size, or by `warm` for all", (t) => {
-  const pools = [{ runtime: "node", memoryMb: 512, warm: 2 }, { runtime: "python", memoryMb: 256, warm: 1 }] as const;
-  t.deepEqual(targets(pools, "warm", undefined), [{ runtime: "node", memoryMb: 512 }, { runtime: "python", memoryMb: 256 }]);
+  const pools = [
+    { runtime: "node", memoryMb: 512, warm: 2 },
+    { runtime: "python", memoryMb: 256, warm: 1 },
+  ] as const;
+  t.deepEqual(targets(pools, "warm", undefined), [
+    { runtime: "node", memoryMb: 512 },
+    { runtime: "python", memoryMb: 256 },
+  ]);
   t.deepEqual(targets(pools, "node", undefined), [{ runtime: "node", memoryMb: 512 }]);
   t.deepEqual(targets(pools, "node", 1_024), [{ runtime: "node", memoryMb: 1_024 }]);
   t.throws(() => targets(pools, "warm", 64), { instanceOf: Usage });
@@ -69,16 +128,38 @@ test("F021 a pool is named by runtime and size, or by `warm` for all", (t) => {
 
 const verdicts = (found: readonly Finding[]): string[] => found.map((row) => `${row.check}: ${row.verdict}`);
 const features = { syncInterval: true, logCount: true, dropsHungClients: true };
-const broker = { version: "2.14.0", name: "n", url: "x", maxPayload: 4_194_304, roundTripMs: 1, features, jetstream: { streams: 1, bytes: 1 } };
+const broker = {
+  version: "2.14.0",
+  name: "n",
+  url: "x",
+  maxPayload: 4_194_304,
+  roundTripMs: 1,
+  features,
+  jetstream: { streams: 1, bytes: 1 },
+};
 
 test("the doctor tells a reduced broker, missing JetStream, missing roles and gaps of isolation", (t) => {
   t.is(worst(judgeBroker(broker, "test")), "ok");
-  const reduced = judgeBroker({ ...broker, version: "2.9.10", maxPayload: 1_048_576, features: { ...features, dropsHungClients: false }, jetstream: { missing: "503" } }, "test");
+  const reduced = judgeBroker(
+    {
+      ...broker,
+      version: "2.9.10",
+      maxPayload: 1_048_576,
+      features: { ...features, dropsHungClients: false },
+      jetstream: { missing: "503" },
+    },
+    "test",
+  );
   t.deepEqual(verdicts(reduced), ["connection: ok", "broker: warn", "payload: warn", "jetstream: fail"]);
   const services = [{ name: "pilot-scheduler", id: "x", version: "1", node: "s1" }];
   t.deepEqual(verdicts(judgeRoles(services, [{ role: "host", id: "h1" }])), ["scheduler: ok", "frontend: fail", "host: ok"]);
   t.is(worst(judgeHost(host({}))), "ok");
-  const bare = judgeHost(host({ isolation: { kind: "process", namespaces: false, seccomp: false, cgroups: "none", ownUid: false, gaps: ["no namespaces"] }, runtimes: {} }));
+  const bare = judgeHost(
+    host({
+      isolation: { kind: "process", namespaces: false, seccomp: false, cgroups: "none", ownUid: false, gaps: ["no namespaces"] },
+      runtimes: {},
+    }),
+  );
   t.deepEqual(verdicts(bare), ["h1 isolation: warn", "h1 runtimes: fail"]);
   for (const row of [...reduced, ...bare]) t.is(row.next === undefined, row.verdict === "ok", row.check);
 });

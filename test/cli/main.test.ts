@@ -26,7 +26,11 @@ test("every example names a command that exists and flags that it has", async (t
   for (const [route, help] of documented) {
     const examples = (help.split("EXAMPLES\n")[1]?.split("\n\n")[0] ?? "").split("\n");
     for (const example of examples) {
-      const words = example.replace(/^.*?\bpilot /, "").replace(/[)|>].*$/, "").trim().split(/\s+/);
+      const words = example
+        .replace(/^.*?\bpilot /, "")
+        .replace(/[)|>].*$/, "")
+        .trim()
+        .split(/\s+/);
       const found = [2, 1].map((length) => `pilot ${words.slice(0, length).join(" ")}`).find((one) => routes.has(one));
       t.not(found, undefined, `${route}: ${example}`);
       for (const [flag] of example.matchAll(/--[a-z][a-z-]+/g)) t.true(routes.get(found ?? "")?.includes(flag), `${example}: ${flag}`);
@@ -39,7 +43,24 @@ test("docs/cli.md is what the commands say of themselves", async (t) => {
 });
 
 test("reads take --json", (t) => {
-  const reads = ["fn ls", "fn show", "fn stats", "fn versions", "fn where", "alias ls", "account ls", "instance ls", "container ls", "pool show", "cache ls", "call show", "logs", "doctor", "limits", "errors"];
+  const reads = [
+    "fn ls",
+    "fn show",
+    "fn stats",
+    "fn versions",
+    "fn where",
+    "alias ls",
+    "account ls",
+    "instance ls",
+    "container ls",
+    "pool show",
+    "cache ls",
+    "call show",
+    "logs",
+    "doctor",
+    "limits",
+    "errors",
+  ];
   for (const read of reads) t.true(new Map(documented).get(`pilot ${read}`)?.includes("--json"), read);
 });
 
@@ -57,7 +78,20 @@ test("a wrong value ends with 2 and says what would be right", async (t) => {
   const run = await runCli(["invoke", "hello", "--timeout", "5"]);
   t.is(run.code, 2);
   t.regex(run.stderr, /--timeout: "5" is not a duration: write for example 200ms/);
-  for (const words of [["invoke"], ["invoke", "a.b.c"], ["invoke", "a", "--code", "x.js"], ["fn", "show"], ["fn", "set", "a"], ["deploy"], ["deploy", "a b.js"], ["invoke", "a", "--memory", "-1"], ["invoke", "*"], ["up", "--port", "70000"], ["alias", "set", "f", "live"], ["invoke", "a", "--header", "A=b", "--header", "A=c", "-s", NOWHERE]]) {
+  for (const words of [
+    ["invoke"],
+    ["invoke", "a.b.c"],
+    ["invoke", "a", "--code", "x.js"],
+    ["fn", "show"],
+    ["fn", "set", "a"],
+    ["deploy"],
+    ["deploy", "a b.js"],
+    ["invoke", "a", "--memory", "-1"],
+    ["invoke", "*"],
+    ["up", "--port", "70000"],
+    ["alias", "set", "f", "live"],
+    ["invoke", "a", "--header", "A=b", "--header", "A=c", "-s", NOWHERE],
+  ]) {
     t.is((await runCli(words)).code, 2, words.join(" "));
   }
 });

@@ -5,14 +5,15 @@ import { nameOf } from "../../cli/commands/deploy.ts";
 import { Usage } from "../../cli/failure.ts";
 import { duration, header, memory, name, pair, record, share, target, timeout, variable, warmth } from "../../cli/values.ts";
 
-const refuses = (parse: (text: string) => unknown, ...texts: string[]) => texts.every((text) => {
-  try {
-    parse(text);
-    return false;
-  } catch (thrown) {
-    return thrown instanceof Usage;
-  }
-});
+const refuses = (parse: (text: string) => unknown, ...texts: string[]) =>
+  texts.every((text) => {
+    try {
+      parse(text);
+      return false;
+    } catch (thrown) {
+      return thrown instanceof Usage;
+    }
+  });
 
 test("durations have a unit and become milliseconds", (t) => {
   t.deepEqual(["200ms", "30s", "2m", "1.5h", "0s", "1d"].map(duration), [200, 30_000, 120_000, 5_400_000, 0, 86_400_000]);
@@ -47,7 +48,10 @@ test("whatever a callee is, it never names anything but one function", (t) => {
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
         try {
           const found = target(text);
-          return /^[a-z0-9][a-z0-9_-]{0,62}$/.test(found.name) && (found.qualifier === undefined || /^[a-z0-9][a-z0-9_-]{0,62}$/.test(found.qualifier));
+          return (
+            /^[a-z0-9][a-z0-9_-]{0,62}$/.test(found.name) &&
+            (found.qualifier === undefined || /^[a-z0-9][a-z0-9_-]{0,62}$/.test(found.qualifier))
+          );
         } catch (thrown) {
           return thrown instanceof Usage;
         }
@@ -65,8 +69,27 @@ test("a pair keeps everything after its first equals sign", (t) => {
 });
 
 test("a key that is given twice is an error, and no key reaches the prototype", (t) => {
-  t.deepEqual(record([["A", "1"], ["B", "2"]], "variable"), { A: "1", B: "2" });
-  t.throws(() => record([["A", "1"], ["A", "2"]], "variable"), { instanceOf: Usage, message: /A is given twice/ });
+  t.deepEqual(
+    record(
+      [
+        ["A", "1"],
+        ["B", "2"],
+      ],
+      "variable",
+    ),
+    { A: "1", B: "2" },
+  );
+  t.throws(
+    () =>
+      record(
+        [
+          ["A", "1"],
+          ["A", "2"],
+        ],
+        "variable",
+      ),
+    { instanceOf: Usage, message: /A is given twice/ },
+  );
   t.is(({} as Record<string, unknown>)["polluted"], undefined);
   t.deepEqual(Object.keys(record([["__proto__", "x"]], "variable")), ["__proto__"]);
 });
@@ -78,7 +101,10 @@ test("shares of an alias have a weight from 1 to 100", (t) => {
 });
 
 test("warm numbers name runtimes", (t) => {
-  t.deepEqual(warmth("node=2,python=1"), [["node", 2], ["python", 1]]);
+  t.deepEqual(warmth("node=2,python=1"), [
+    ["node", 2],
+    ["python", 1],
+  ]);
   t.true(refuses(warmth, "node", "perl=1", "node=-1", "node=1,", "node=1001"));
 });
 
