@@ -17,7 +17,7 @@ import { INLINE_BUCKET } from "./io/code/inline.ts";
 import { openDataStore } from "./io/data-store.ts";
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
-import { offeredRuntimes } from "./io/sandbox/runtimes.ts";
+import { offeredRuntimes } from "./io/sandbox/offered.ts";
 
 /** Share of the machine's memory that containers may be given together. */
 const MEMORY_SHARE = 0.75;
@@ -45,7 +45,7 @@ await runRole(async ({ settings, log, calls, control }) => {
       }),
   });
   const mapper = openStackMapper(async (digest) => (await code.map(digest)) ?? (await inline.map(digest)));
-  const runtimes = await offeredRuntimes();
+  const runtimes = offeredRuntimes();
   const pools = await mirror(buckets.pools, () => undefined);
   const defaults: PoolTarget[] = RUNTIME_NAMES.filter((name) => runtimes[name] !== undefined).map((runtime) => ({
     runtime,

@@ -101,7 +101,10 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
       keeper.drawSoon();
     }),
-    control.hear(nodeAnnouncement, ["frontend", "*"], (member) => void frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(nodeAnnouncement, ["frontend", "*"], (member) => {
+      // A newcomer is told at once whom it may ask.
+      if (frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
+    }),
     control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
     control.hear(callReport, [node], (report) => {
       keeper.taken(report.placedTaken, report.from, report.epoch);

@@ -20,7 +20,12 @@ export interface AccountChange {
   readonly active?: boolean | undefined;
 }
 
-const fresh = (name: string, at: number): AccountRecord => ({ name, containers: LIMITS.containersPerAccount.value, active: true, createdAt: at });
+const fresh = (name: string, at: number): AccountRecord => ({
+  name,
+  containers: LIMITS.containersPerAccount.value,
+  active: true,
+  createdAt: at,
+});
 
 /** The account's record, made with the defaults when there is none. Faults: the bucket's. */
 export function ensureAccount(ports: RegistryPorts, name: string): Promise<Stored<AccountRecord>> {
@@ -36,7 +41,10 @@ export function ensureAccount(ports: RegistryPorts, name: string): Promise<Store
  * Faults: BadRequest when it exists and `create` was asked for; NotFound when it does not and was not, but for the default account,
  * which may be changed before its first deploy; Conflict.
  */
-export async function setAccount(ports: RegistryPorts, wanted: AccountChange): Promise<{ readonly account: AccountRecord; readonly unconfirmed: string[] }> {
+export async function setAccount(
+  ports: RegistryPorts,
+  wanted: AccountChange,
+): Promise<{ readonly account: AccountRecord; readonly unconfirmed: string[] }> {
   const name = wanted.account;
   const stored = await change(ports.accounts, name, (now) => {
     if (now && wanted.create) throw new Fault("BadRequest", `account ${name} exists already`);

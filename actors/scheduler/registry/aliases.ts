@@ -26,7 +26,11 @@ export function withAlias(record: FunctionRecord, alias: string, shares: readonl
 }
 
 /** Splits a function's versions into those to keep and those to remove: above `most`, the oldest that no alias names. */
-export function surplus(versions: readonly number[], aliases: Aliases, most: number): { readonly kept: number[]; readonly removed: number[] } {
+export function surplus(
+  versions: readonly number[],
+  aliases: Aliases,
+  most: number,
+): { readonly kept: number[]; readonly removed: number[] } {
   const named = new Set(Object.values(aliases).flatMap((shares) => shares.map((share) => share.version)));
   const kept: number[] = [];
   const removed: number[] = [];

@@ -8,8 +8,8 @@
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { LIVE_ALIAS } from "../../../protocol/names.ts";
-import type { FunctionRecord, VersionRecord } from "../../../protocol/vocabulary.ts";
 import type { RuntimeName } from "../../../protocol/runtimes.ts";
+import type { FunctionRecord, VersionRecord } from "../../../protocol/vocabulary.ts";
 import type { Stored } from "../../kit/ports.ts";
 import { functionKey, versionKey } from "../../kit/registry.ts";
 import { ensureAccount } from "./accounts.ts";
@@ -46,7 +46,8 @@ export interface Deployed {
  */
 export async function deploy(ports: RegistryPorts, order: Deploy): Promise<Deployed> {
   checkEnvironment(order.environment ?? {});
-  if (order.bytes > LIMITS.bundle.value) throw new Fault("BundleTooLarge", `the code has ${order.bytes} bytes, at most ${LIMITS.bundle.value} are allowed`);
+  if (order.bytes > LIMITS.bundle.value)
+    throw new Fault("BundleTooLarge", `the code has ${order.bytes} bytes, at most ${LIMITS.bundle.value} are allowed`);
   if (!(await ports.hasCode(order.digest))) throw new Fault("CodeUnavailable", `the code ${order.digest} is not in the code store`);
   const account = await ensureAccount(ports, order.account);
   const key = functionKey(order.account, order.name);
@@ -64,7 +65,8 @@ export async function deploy(ports: RegistryPorts, order: Deploy): Promise<Deplo
     });
   } catch (thrown) {
     // Only where it is certain that the function does not name it.
-    if (version && thrown instanceof Fault && thrown.fault === "caller") await forgetVersions(ports, order.account, order.name, [version.version]);
+    if (version && thrown instanceof Fault && thrown.fault === "caller")
+      await forgetVersions(ports, order.account, order.name, [version.version]);
     throw thrown;
   }
   if (!version) throw new Fault("Internal", `${key} was written without a version`);
@@ -118,4 +120,3 @@ function withVersion(now: FunctionRecord | undefined, order: Deploy, version: nu
     changedAt: at,
   };
 }
-

@@ -34,7 +34,10 @@ export function listFunctions(ports: RegistryPorts, account: string | undefined)
 }
 
 /** Read from the leader. Throws FunctionNotFound. */
-export async function showFunction(ports: RegistryPorts, which: Which): Promise<{ readonly function: FunctionRecord; readonly versions: VersionRecord[] }> {
+export async function showFunction(
+  ports: RegistryPorts,
+  which: Which,
+): Promise<{ readonly function: FunctionRecord; readonly versions: VersionRecord[] }> {
   const stored = await ports.functions.get(functionKey(which.account, which.name));
   if (!stored) throw absent(which);
   return { function: stored.value, versions: await newestVersions(ports, stored.value) };
@@ -47,12 +50,20 @@ export async function setFunction(ports: RegistryPorts, which: Which, wanted: Se
 }
 
 /** Faults: FunctionNotFound, NotFound, BadName, BadRequest, Conflict. */
-export async function setAlias(ports: RegistryPorts, which: Which, alias: string, shares: readonly AliasShare[] | null): Promise<FunctionWritten> {
+export async function setAlias(
+  ports: RegistryPorts,
+  which: Which,
+  alias: string,
+  shares: readonly AliasShare[] | null,
+): Promise<FunctionWritten> {
   return rewrite(ports, which, (now) => ({ ...now, aliases: withAlias(now, alias, shares) }));
 }
 
 /** Code objects stay: other functions may have the same digest. Faults: Conflict. */
-export async function removeFunction(ports: RegistryPorts, which: Which): Promise<{ readonly removed: boolean; readonly unconfirmed: string[] }> {
+export async function removeFunction(
+  ports: RegistryPorts,
+  which: Which,
+): Promise<{ readonly removed: boolean; readonly unconfirmed: string[] }> {
   const key = functionKey(which.account, which.name);
   const gone = await retried(key, async () => {
     const stored = await ports.functions.get(key);

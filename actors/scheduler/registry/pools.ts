@@ -15,10 +15,14 @@ export async function listPools(ports: RegistryPorts): Promise<{ readonly pools:
  * Sets one configuration and tells every host and scheduler. A target of 0 stays in the list: it overrides what a host keeps warm of
  * itself. Faults: BadRequest when there are LIMITS.poolTargets configurations already, Conflict.
  */
-export async function setPool(ports: RegistryPorts, target: PoolTarget): Promise<{ readonly pools: readonly PoolTarget[]; readonly unconfirmed: string[] }> {
+export async function setPool(
+  ports: RegistryPorts,
+  target: PoolTarget,
+): Promise<{ readonly pools: readonly PoolTarget[]; readonly unconfirmed: string[] }> {
   const { value: pools } = await change(ports.pools, POOLS_KEY, (now = []) => {
     const others = now.filter((pool) => pool.runtime !== target.runtime || pool.memoryMb !== target.memoryMb);
-    if (others.length >= LIMITS.poolTargets.value) throw new Fault("BadRequest", `${LIMITS.poolTargets.value} configurations have a warm number already`);
+    if (others.length >= LIMITS.poolTargets.value)
+      throw new Fault("BadRequest", `${LIMITS.poolTargets.value} configurations have a warm number already`);
     return [...others, target].sort((a, b) => a.runtime.localeCompare(b.runtime) || a.memoryMb - b.memoryMb);
   });
   return { pools, unconfirmed: await confirm(ports, { pools }) };

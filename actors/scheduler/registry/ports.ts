@@ -1,8 +1,9 @@
 /** What the registry service needs from outside. */
+
+import type { PoolTarget } from "../../../protocol/vocabulary.ts";
 import type { Bus } from "../../kit/bus.ts";
 import type { Bucket, Clock, Log } from "../../kit/ports.ts";
 import type { Registry, RegistryBuckets } from "../../kit/registry.ts";
-import type { PoolTarget } from "../../../protocol/vocabulary.ts";
 
 /** Ids of the nodes that are alive now, as this scheduler sees it; itself among the schedulers. */
 export interface LiveNodes {

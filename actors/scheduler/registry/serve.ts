@@ -1,18 +1,19 @@
 /** The registry service: every contract of protocol/messages/registry.ts, answered by one scheduler of the group. */
+
+import type { Request } from "../../../protocol/contract.ts";
 import {
-  deployFunction,
+  setAccount as accountContract,
   listAccounts as accountsContract,
+  setAlias as aliasContract,
+  deployFunction,
+  setFunction as functionContract,
   listFunctions as functionsContract,
+  setPool as poolContract,
   listPools as poolsContract,
   removeFunction as removeContract,
-  setAccount as accountContract,
-  setAlias as aliasContract,
-  setFunction as functionContract,
-  setPool as poolContract,
   showFunction as showContract,
 } from "../../../protocol/messages/registry.ts";
 import { SCHEDULERS } from "../../../protocol/subjects.ts";
-import type { Request } from "../../../protocol/contract.ts";
 import type { Subscription } from "../../kit/bus.ts";
 import { listAccounts, setAccount } from "./accounts.ts";
 import { deploy } from "./deploy.ts";

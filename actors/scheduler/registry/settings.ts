@@ -34,7 +34,10 @@ export function defaultSettings(account: AccountRecord | undefined): FunctionSet
 export function mergeSettings(now: FunctionSettings, change: SettingsChange, account: AccountRecord | undefined): FunctionSettings {
   const most = account?.memoryMb;
   if (change.memoryMb !== undefined && most !== undefined && change.memoryMb > most) {
-    throw new Fault("NotAllowed", `account ${account?.name} may use at most ${most} MB per container, the function wants ${change.memoryMb}`);
+    throw new Fault(
+      "NotAllowed",
+      `account ${account?.name} may use at most ${most} MB per container, the function wants ${change.memoryMb}`,
+    );
   }
   const wantedClass = change.class === undefined ? now.class : change.class;
   return {

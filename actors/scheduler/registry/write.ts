@@ -1,7 +1,8 @@
 /** Changing a stored record so that of two writers at once neither loses its change. */
-import type { Bucket, Stored } from "../../kit/ports.ts";
+
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import type { Bucket, Stored } from "../../kit/ports.ts";
 
 /**
  * Reads the record, makes the next one of it and writes that if nobody changed it meanwhile, else begins again. `next` may

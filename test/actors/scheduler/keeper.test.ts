@@ -1,0 +1,142 @@
+import test from "ava";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { openCallPath } from "../../support/call-path.ts";
+import { instance, warmInstance } from "../../support/fleet.ts";
+
+const ECHO = "main.echo.1@128";
+
+async function open() {
+  const path = await openCallPath();
+  const scheduler = await path.scheduler();
+  const frontend = await path.frontend();
+  const host = path.host();
+  await path.deploy();
+  await path.clock.advance(10);
+  return { ...path, newHost: path.host, scheduler, frontend, host, caller: path.caller() };
+}
+
+test("a first call is placed on a warm instance with its cause", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo");
+  await clock.settle();
+  t.is(host.orders[0]?.head.place?.rung, "warm");
+  t.is(host.orders[0]?.head.place?.coldCause, "first");
+});
+
+test("F022 parallel first calls take one warm instance; the others wait and become its containers", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1"), warmInstance("w2"), warmInstance("w3")] });
+  await clock.settle();
+  for (let nth = 0; nth < 5; nth++) caller.call("pilot.fn.main.echo", `${nth}`);
+  await clock.settle();
+  t.is(host.orders.length, 1);
+  host.announce({ instances: [instance({ id: "w1", usedMb: 128, spares: 0, slots: [{ key: ECHO, idle: 0, busy: 0, loading: 1 }] }), warmInstance("w2"), warmInstance("w3")] });
+  if (host.orders[0]) host.take(host.orders[0]);
+  await clock.settle();
+  t.is(host.orders.length, 5);
+  for (const order of host.orders.slice(1)) t.is(order.head.place?.instance, "w1");
+});
+
+test("a refusal sends the call to the next rung with a higher attempt", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo");
+  await clock.settle();
+  if (host.orders[0]) host.refuse(host.orders[0], "no-instance");
+  await clock.settle();
+  t.is(host.orders.length, 2);
+  t.is(host.orders[1]?.head.place?.rung, "cold");
+  t.is(host.orders[1]?.head.attempt, 2);
+});
+
+test("a host that always refuses ends the call as Throttled after a bounded number of attempts", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce();
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "x", { "Pilot-Deadline": "60000" });
+  for (let nth = 0; nth < 20; nth++) {
+    await clock.settle();
+    const last = host.orders.at(-1);
+    if (last) host.refuse(last, "no-capacity");
+    await clock.settle();
+    host.announce();
+  }
+  await clock.settle();
+  t.is(host.orders.length, LIMITS.attempts.value);
+  t.is(caller.replies[0]?.error, "Throttled");
+});
+
+test("what finds no place waits, is placed when room appears, and is Throttled with a hint when its time is over", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ memoryMb: 128, usedMb: 128 });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "patient", { "Pilot-Deadline": "5000" });
+  caller.call("pilot.fn.main.echo", "hasty", { "Pilot-Deadline": "200" });
+  for (let nth = 0; nth < 4; nth++) {
+    await clock.advance(100);
+    host.announce({ memoryMb: 128, usedMb: 128 });
+  }
+  t.is(host.orders.length, 0);
+  t.is(caller.replies.length, 1);
+  t.is(caller.replies[0]?.error, "Throttled");
+  t.is(caller.replies[0]?.header("Nats-Service-Error-Code"), "429");
+  t.truthy(caller.replies[0]?.header("Pilot-Retry-After"));
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  t.deepEqual(host.orders.map((order) => order.body), ["patient"]);
+});
+
+test("a host that looks absent is tried again, and the call is not placed elsewhere while it may be alive", async (t) => {
+  const { clock, host, caller, newHost } = await open();
+  const second = newHost("h2");
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  await host.leave();
+  caller.call("pilot.fn.main.echo");
+  await clock.advance(300);
+  second.announce({ instances: [warmInstance("w2")] });
+  await clock.advance(500);
+  host.announce({ instances: [warmInstance("w1")] });
+  t.is(second.orders.length, 0);
+  await clock.advance(LIMITS.absentHost.value);
+  t.is(second.orders.length, 1);
+});
+
+test("the same call is never sent twice to hosts that stay silent", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1"), warmInstance("w2")] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo");
+  for (let nth = 0; nth < 10; nth++) {
+    await clock.advance(100);
+    host.announce({ instances: [warmInstance("w1"), warmInstance("w2")] });
+  }
+  t.is(host.orders.length, 1);
+});
+
+test("a full waiting room refuses at once, and takes nothing from those that wait", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ memoryMb: 128, usedMb: 128 });
+  await clock.settle();
+  for (let nth = 0; nth <= LIMITS.waitingCalls.value; nth++) caller.call("pilot.fn.main.echo", `${nth}`);
+  await clock.settle();
+  t.is(caller.replies.length, 1);
+  t.is(caller.replies[0]?.error, "Throttled");
+});
+
+test("long direct calls of a host that dies are answered by the keeper", async (t) => {
+  const { clock, broker, host, caller } = await open();
+  const { MemoryBus } = await import("../../support/memory-bus.ts");
+  const { callReport } = await import("../../../protocol/messages/call.ts");
+  host.announce();
+  await clock.settle();
+  const asHost = new MemoryBus(broker, "h1-control");
+  const empty = { from: "h1", epoch: "e1", taken: [], done: [], placedTaken: [], placedDone: [] };
+  asHost.tell(callReport, ["scheduler-1"], { ...empty, long: [{ call: "c1", reply: "_INBOX.caller.long" }, { call: "c2", reply: "_INBOX.caller.ended" }] });
+  asHost.tell(callReport, ["scheduler-1"], { ...empty, longEnded: ["c2"] });
+  await clock.advance(LIMITS.hostSilence.value + 500);
+  t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
+});
