@@ -79,10 +79,12 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     const [account = "", name = ""] = key.split(".");
     tell({ kind: "function", account, name, record });
   });
-  const accounts = await mirror(buckets.accounts, (account, record) => tell({ kind: "account", account, record })).catch((thrown: unknown) => {
-    functions.stop();
-    throw thrown;
-  });
+  const accounts = await mirror(buckets.accounts, (account, record) => tell({ kind: "account", account, record })).catch(
+    (thrown: unknown) => {
+      functions.stop();
+      throw thrown;
+    },
+  );
   const versions = new Map<string, VersionRecord>();
   const functionReads = new SingleFlight<FunctionRecord | undefined>(LIMITS.registryReads.value);
   const versionReads = new SingleFlight<VersionRecord | undefined>(LIMITS.registryReads.value);

@@ -37,7 +37,8 @@ export async function openBucket<T>(nc: NatsConnection, name: string, log: Log, 
     create: (key, value) => storageFault(what("create", key), () => kv.create(checked(key), encode(value))),
     update: (key, value, revision) => storageFault(what("update", key), () => kv.update(checked(key), encode(value), revision)),
     put: (key, value) => storageFault(what("put", key), () => kv.put(checked(key), encode(value))),
-    remove: (key, revision) => storageFault(what("remove", key), () => remove(kv, jsm, name, checked(key), revision, options.unwatched === true)),
+    remove: (key, revision) =>
+      storageFault(what("remove", key), () => remove(kv, jsm, name, checked(key), revision, options.unwatched === true)),
     watch: (listener) => watch(nc, kv, name, log, listener),
   };
 }
@@ -52,7 +53,14 @@ async function newest(jsm: JetStreamManager, name: string, key: string): Promise
   }
 }
 
-async function remove(kv: KV, jsm: JetStreamManager, name: string, key: string, revision: number | undefined, traceless: boolean): Promise<void> {
+async function remove(
+  kv: KV,
+  jsm: JetStreamManager,
+  name: string,
+  key: string,
+  revision: number | undefined,
+  traceless: boolean,
+): Promise<void> {
   if (traceless && revision === undefined) await jsm.streams.purge(`KV_${name}`, { filter: `$KV.${name}.${key}` });
   else await kv.delete(key, revision === undefined ? {} : { previousSeq: revision });
 }

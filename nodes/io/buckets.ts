@@ -2,7 +2,16 @@
  * Everything that Pilotlight stores in the broker: KV buckets, object stores and streams, as one table.
  * Schedulers and operators make it (prepareStorage); every node opens its buckets (openBuckets).
  */
-import { DiscardPolicy, type JetStreamManager, type NatsConnection, NatsError, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  type NatsConnection,
+  NatsError,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "nats";
 import type { Bucket, Log } from "../../actors/kit/ports.ts";
 import type { RegistryBuckets } from "../../actors/kit/registry.ts";
 import { LIMITS } from "../../protocol/limits.ts";

@@ -26,10 +26,17 @@ function faultOf(what: string, thrown: unknown): Fault {
   const number = thrown.api_error?.err_code;
   if (number === WRONG_SEQUENCE) return new Fault("Conflict", `${what}: somebody else wrote it`, undefined, thrown);
   if (number === OFF_FOR_ACCOUNT || (thrown.code === "503" && number === undefined)) {
-    return new Fault("Unavailable", `${what}: the broker does not answer for JetStream; it must run with JetStream switched on`, undefined, thrown);
+    return new Fault(
+      "Unavailable",
+      `${what}: the broker does not answer for JetStream; it must run with JetStream switched on`,
+      undefined,
+      thrown,
+    );
   }
-  if (number === STREAM_MISSING) return new Fault("Unavailable", `${what}: it does not exist yet; a scheduler makes it when it starts`, undefined, thrown);
-  if (thrown.isPermissionError?.() || thrown.code === "PERMISSIONS_VIOLATION") return new Fault("NotAllowed", `${what}: ${text}`, undefined, thrown);
+  if (number === STREAM_MISSING)
+    return new Fault("Unavailable", `${what}: it does not exist yet; a scheduler makes it when it starts`, undefined, thrown);
+  if (thrown.isPermissionError?.() || thrown.code === "PERMISSIONS_VIOLATION")
+    return new Fault("NotAllowed", `${what}: ${text}`, undefined, thrown);
   if (thrown.code === "MAX_PAYLOAD_EXCEEDED") return new Fault("PayloadTooLarge", `${what}: ${text}`, undefined, thrown);
   return new Fault("Unavailable", `${what}: ${text}`, undefined, thrown);
 }

@@ -1,9 +1,9 @@
 /** The Bucket port on a real broker: what the memory bucket promises, and what only a real one can break. */
 import test, { type ExecutionContext } from "ava";
 import { connect, type NatsConnection } from "nats";
+import type { Bucket } from "../../actors/kit/ports.ts";
 import { openBucket } from "../../nodes/io/bucket.ts";
 import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../nodes/io/buckets.ts";
-import type { Bucket } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import type { Role } from "../../protocol/subjects.ts";
 import { startTestBroker, type TestBroker } from "../support/nats-server.ts";
@@ -80,7 +80,13 @@ test("a watch has what is present before it resolves, then tells changes and rem
   const revision = await bucket.create("main.new", { text: "new" });
   await bucket.remove("main.new", revision);
   await until(() => seen.length === from + 2, "both changes");
-  t.deepEqual(seen.slice(from).map(([key, text]) => [key, text]), [["main.new", "new"], ["main.new", undefined]]);
+  t.deepEqual(
+    seen.slice(from).map(([key, text]) => [key, text]),
+    [
+      ["main.new", "new"],
+      ["main.new", undefined],
+    ],
+  );
   t.is(seen[from]?.[2], revision);
   watch.stop();
   await bucket.create("main.later", { text: "" });
@@ -121,7 +127,15 @@ for (const how of ["restart", "crash"] as const) {
     await writer.create("main.before", { text: "" });
     await until(() => seen.includes("main.before"), "the record before");
     await broker[how]();
-    await until(() => writer.create("main.after", { text: "" }).then(() => true, (thrown: Fault) => thrown.name === "Conflict"), "a write after it", 20_000);
+    await until(
+      () =>
+        writer.create("main.after", { text: "" }).then(
+          () => true,
+          (thrown: Fault) => thrown.name === "Conflict",
+        ),
+      "a write after it",
+      20_000,
+    );
     await until(() => seen.includes("main.after"), "the record after", 20_000);
     const revision = (await writer.get("main.after"))?.revision ?? 0;
     await writer.remove("main.after", revision);
@@ -145,7 +159,11 @@ test("storage is prepared once, by three at once and again, and opened by nodes 
     names.push(stream.config.name);
     if (stream.config.name.startsWith("KV_")) t.false(stream.config.allow_direct, stream.config.name);
   }
-  const expected = [...Object.values(BUCKET).map((name) => `KV_${name}`), ...Object.values(OBJECTS).map((name) => `OBJ_${name}`), ...Object.values(STREAM)];
+  const expected = [
+    ...Object.values(BUCKET).map((name) => `KV_${name}`),
+    ...Object.values(OBJECTS).map((name) => `OBJ_${name}`),
+    ...Object.values(STREAM),
+  ];
   t.deepEqual(names.sort(), expected.sort());
   t.is((await jsm.streams.info(`OBJ_${OBJECTS.inline}`)).config.max_age, 3_600_000 * 1_000_000);
 
@@ -175,7 +193,19 @@ test("a limit that changed is brought to storage that is there, and its data sta
 test("removing from a bucket that nobody watches leaves nothing", async (t) => {
   const { nc } = await start(t);
   const { versions } = await openBuckets(nc, recordLog());
-  const record = { account: "main", name: "f", version: 1, runtime: "node", handler: "handler", digest: "0".repeat(64), bytes: 1, hasMap: false, environment: {}, network: false, createdAt: 1 } as const;
+  const record = {
+    account: "main",
+    name: "f",
+    version: 1,
+    runtime: "node",
+    handler: "handler",
+    digest: "0".repeat(64),
+    bytes: 1,
+    hasMap: false,
+    environment: {},
+    network: false,
+    createdAt: 1,
+  } as const;
   await versions.create("main.f.1", record);
   await versions.create("main.f.11", { ...record, version: 11 });
   await versions.remove("main.f.1");
@@ -190,4 +220,16 @@ test("when the broker is gone the answer is Unavailable", async (t) => {
   const { broker, bucket } = await start(t);
   await broker.stop();
   t.is(await faultOf(bucket.get("main.a")), "Unavailable");
+});
+
+test("a node that starts before the storage is made waits for it", async (t) => {
+  const broker = await startTestBroker(t);
+  const log = recordLog();
+  const frontend = await openBuckets(await join(t, broker, "frontend"), log);
+  const watching = frontend.functions.watch(() => undefined);
+  await until(() => log.find("warn", "begun again").length > 0, "a watch that has to wait");
+  await prepareStorage(await join(t, broker, "scheduler"));
+  const watch = await watching;
+  watch.stop();
+  t.pass();
 });

@@ -35,12 +35,17 @@ test("what does not exist is FunctionNotFound, also names that every object has"
 test("shares of an alias come up by their weights", (t) => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 99 }), fc.integer(), (weight, seed) => {
-      const f = record({ live: [{ version: 1, weight }, { version: 2, weight: 100 - weight }] });
+      const f = record({
+        live: [
+          { version: 1, weight },
+          { version: 2, weight: 100 - weight },
+        ],
+      });
       const random = seededRandom(seed);
       let first = 0;
       for (let n = 0; n < 4_000; n++) if (resolveAlias(f, undefined, random) === 1) first++;
       // Five standard deviations of 4,000 draws.
-      return !isSingle(f) && Math.abs(first / 4_000 - weight / 100) < 5 * Math.sqrt((weight / 100) * (1 - weight / 100) / 4_000) + 0.001;
+      return !isSingle(f) && Math.abs(first / 4_000 - weight / 100) < 5 * Math.sqrt(((weight / 100) * (1 - weight / 100)) / 4_000) + 0.001;
     }),
     { numRuns: 50 },
   );
@@ -48,8 +53,20 @@ test("shares of an alias come up by their weights", (t) => {
 });
 
 test("every draw gives a version of the alias, at both ends of the range too", (t) => {
-  const f = record({ live: [{ version: 1, weight: 33 }, { version: 2, weight: 33 }, { version: 3, weight: 34 }] });
-  for (const [value, version] of [[0, 1], [0.3299, 1], [0.33, 2], [0.66, 3], [1 - 2 ** -53, 3]] as const) {
+  const f = record({
+    live: [
+      { version: 1, weight: 33 },
+      { version: 2, weight: 33 },
+      { version: 3, weight: 34 },
+    ],
+  });
+  for (const [value, version] of [
+    [0, 1],
+    [0.3299, 1],
+    [0.33, 2],
+    [0.66, 3],
+    [1 - 2 ** -53, 3],
+  ] as const) {
     t.is(resolveAlias(f, undefined, { next: () => value, id: () => "" }), version, `${value}`);
   }
 });

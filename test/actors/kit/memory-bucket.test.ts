@@ -1,6 +1,6 @@
 import test from "ava";
-import { MemoryBucket } from "../../support/memory-bucket.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { MemoryBucket } from "../../support/memory-bucket.ts";
 
 test("a memory bucket reads, creates, updates by revision and removes", async (t) => {
   const bucket = new MemoryBucket<{ text: string; gone?: string | undefined }>();

@@ -1,9 +1,9 @@
 import test from "ava";
-import Type from "typebox";
 import fc from "fast-check";
+import Type from "typebox";
+import type { Message } from "../../../actors/kit/bus.ts";
 import { event, request, Strict } from "../../../protocol/contract.ts";
 import { Fault } from "../../../protocol/errors.ts";
-import type { Message } from "../../../actors/kit/bus.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryBroker, subjectMatches } from "../../support/memory-broker.ts";
 import { MemoryBus } from "../../support/memory-bus.ts";
@@ -16,7 +16,12 @@ const add = request({
   timeoutMs: 1_000,
   meaning: "adds",
 });
-const beat = event({ name: "beat", subject: (node: string) => `_pilot.beat.${node}`, body: Type.Object({ at: Type.Number() }), meaning: "beats" });
+const beat = event({
+  name: "beat",
+  subject: (node: string) => `_pilot.beat.${node}`,
+  body: Type.Object({ at: Type.Number() }),
+  meaning: "beats",
+});
 
 function start(...names: string[]) {
   const clock = new ManualClock();
@@ -115,7 +120,9 @@ test("headers and bytes arrive as they were sent, and the sender's later writes 
   const { clock, buses } = start("a", "b");
   const [a, b] = buses;
   const seen: unknown[] = [];
-  b.listen("x", {}, (message) => seen.push([text(message), message.header("Pilot-Trace"), message.headerNames(), message.hasHeaders, message.reply]));
+  b.listen("x", {}, (message) =>
+    seen.push([text(message), message.header("Pilot-Trace"), message.headerNames(), message.hasHeaders, message.reply]),
+  );
   const body = bytes("hello");
   a.send("x", body, "r", { "Pilot-Trace": "1" });
   a.send("x", body);
@@ -208,7 +215,10 @@ test("messages of one sender on one subject arrive in order, whatever else is se
       buses[3].listen("x.*", {}, (message) => seen.push(text(message)));
       for (const [at, [from, subject]] of sends.entries()) buses[from as 0].send(subject, bytes(`${at}`));
       await clock.settle();
-      t.deepEqual(seen, sends.map((_, at) => `${at}`));
+      t.deepEqual(
+        seen,
+        sends.map((_, at) => `${at}`),
+      );
     }),
     { numRuns: 30 },
   );

@@ -36,7 +36,11 @@ const version = (name: string, number: number): VersionRecord => ({
 async function start(fill: (buckets: { functions: MemoryBucket<FunctionRecord> }) => Promise<void> = async () => undefined) {
   const clock = new ManualClock();
   const log = recordLog();
-  const buckets = { functions: new MemoryBucket<FunctionRecord>(), versions: new MemoryBucket<VersionRecord>(), accounts: new MemoryBucket<AccountRecord>() };
+  const buckets = {
+    functions: new MemoryBucket<FunctionRecord>(),
+    versions: new MemoryBucket<VersionRecord>(),
+    accounts: new MemoryBucket<AccountRecord>(),
+  };
   await fill(buckets);
   return { clock, log, ...buckets, registry: await openRegistry(buckets, clock, log) };
 }
@@ -73,7 +77,10 @@ test("whatever the order of watch, sync and read, the record of the highest revi
         const stored = await functions.get("main.f");
         if (step.kind === "write") {
           const next = record("f", history.length + 1);
-          history.push({ record: next, revision: stored ? await functions.update("main.f", next, stored.revision) : await functions.create("main.f", next) });
+          history.push({
+            record: next,
+            revision: stored ? await functions.update("main.f", next, stored.revision) : await functions.create("main.f", next),
+          });
         } else if (step.kind === "remove" && stored) {
           await functions.remove("main.f", stored.revision);
           history.push({ record: null, revision: stored.revision + 1 });
@@ -195,7 +202,10 @@ test("versions are read once and kept, the least recently used goes first", asyn
   for (let number = 1; number <= most + 1; number++) await versions.create(`main.f.${number}`, version("f", number));
   const before = versions.counts.get;
   const twice = await Promise.all([registry.version("main", "f", 1), registry.version("main", "f", 1)]);
-  t.deepEqual(twice.map((one) => one?.version), [1, 1]);
+  t.deepEqual(
+    twice.map((one) => one?.version),
+    [1, 1],
+  );
   t.is(versions.counts.get - before, 1);
   for (let number = 2; number <= most; number++) await registry.version("main", "f", number);
   await registry.version("main", "f", 1); // used again
@@ -220,10 +230,11 @@ test("listeners hear of every change once; one that throws disturbs nobody", asy
   await accounts.create("main", { name: "main", containers: 1, active: true, createdAt: 0 });
   await functions.remove("main.f", revision);
   await clock.settle();
-  t.deepEqual(
-    heard.map((change) => [change.kind, change.account, change.record !== undefined]).sort(),
-    [["account", "main", true], ["function", "main", false], ["function", "main", true]],
-  );
+  t.deepEqual(heard.map((change) => [change.kind, change.account, change.record !== undefined]).sort(), [
+    ["account", "main", true],
+    ["function", "main", false],
+    ["function", "main", true],
+  ]);
   stop();
   await functions.create("main.g", record("g"));
   await clock.settle();
@@ -237,5 +248,7 @@ test("a bucket that cannot be watched is said, and nothing stays open", async (t
   const functions = new MemoryBucket<FunctionRecord>();
   const accounts = new MemoryBucket<AccountRecord>();
   accounts.watch = () => Promise.reject(new Fault("Unavailable", "no leader"));
-  await t.throwsAsync(openRegistry({ functions, accounts, versions: new MemoryBucket<VersionRecord>() }, clock, recordLog()), { name: "Unavailable" });
+  await t.throwsAsync(openRegistry({ functions, accounts, versions: new MemoryBucket<VersionRecord>() }, clock, recordLog()), {
+    name: "Unavailable",
+  });
 });

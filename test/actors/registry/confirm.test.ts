@@ -127,4 +127,3 @@ test("a service that is stopped answers what it has taken", async (t) => {
   t.is((await deployed).version.version, 1);
   await t.throwsAsync(deploy("g"), { name: "Unavailable" });
 });
-

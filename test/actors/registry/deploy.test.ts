@@ -40,7 +40,12 @@ test("F004 a thousand deploys tell no host anything", async (t) => {
   await Promise.all(Array.from({ length: 1_000 }, (_, at) => deploy(`f${at}`)));
   t.is(buckets.functions.keys().length, 1_000);
   t.is([...node("frontend-0").registry.functions()].length, 1_000);
-  const touched = traffic.filter(({ subject }) => live.hosts.some((host) => subject.split(".").includes(host)) || subject.startsWith("_pilot.agent") || subject.startsWith("_pilot.host"));
+  const touched = traffic.filter(
+    ({ subject }) =>
+      live.hosts.some((host) => subject.split(".").includes(host)) ||
+      subject.startsWith("_pilot.agent") ||
+      subject.startsWith("_pilot.host"),
+  );
   t.deepEqual(touched, []);
   t.is(buckets.accounts.keys().length, 1);
 });
@@ -70,51 +75,63 @@ test("when deploy has answered, every live frontend and scheduler has the new ve
 
 test("deploys of one name at once get a version each, none twice, and live points at the newest", async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 24 }), fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(5), { maxLength: 200 }), async (count, schedulers, waits) => {
-      const { deploy, buckets } = await world({ schedulers, frontends: 1, hosts: 0 });
-      let at = 0;
-      // Each step of the service takes a few turns more or less, so that they interleave in every way.
-      const dawdle = async () => {
-        for (let turns = waits[at++] ?? 0; turns > 0; turns--) await Promise.resolve();
-      };
-      buckets.functions.before = dawdle;
-      buckets.versions.before = dawdle;
-      const answers = await Promise.all(Array.from({ length: count }, (_, nth) => deploy("f", { handler: `h${nth}` })));
-      const numbers = answers.map((answer) => answer.version.version);
-      t.is(new Set(numbers).size, count);
-      const record = (await buckets.functions.get("main.f"))?.value;
-      t.deepEqual(record?.versions, [...numbers].sort((a, b) => a - b));
-      t.is(record?.newest, Math.max(...numbers));
-      t.deepEqual(record?.aliases["live"], [{ version: Math.max(...numbers), weight: 100 }]);
-      for (const [nth, answer] of answers.entries()) {
-        t.is((await buckets.versions.get(`main.f.${answer.version.version}`))?.value.handler, `h${nth}`);
-        t.true(answer.function.versions.includes(answer.version.version));
-      }
-    }),
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 24 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.nat(5), { maxLength: 200 }),
+      async (count, schedulers, waits) => {
+        const { deploy, buckets } = await world({ schedulers, frontends: 1, hosts: 0 });
+        let at = 0;
+        // Each step of the service takes a few turns more or less, so that they interleave in every way.
+        const dawdle = async () => {
+          for (let turns = waits[at++] ?? 0; turns > 0; turns--) await Promise.resolve();
+        };
+        buckets.functions.before = dawdle;
+        buckets.versions.before = dawdle;
+        const answers = await Promise.all(Array.from({ length: count }, (_, nth) => deploy("f", { handler: `h${nth}` })));
+        const numbers = answers.map((answer) => answer.version.version);
+        t.is(new Set(numbers).size, count);
+        const record = (await buckets.functions.get("main.f"))?.value;
+        t.deepEqual(
+          record?.versions,
+          [...numbers].sort((a, b) => a - b),
+        );
+        t.is(record?.newest, Math.max(...numbers));
+        t.deepEqual(record?.aliases["live"], [{ version: Math.max(...numbers), weight: 100 }]);
+        for (const [nth, answer] of answers.entries()) {
+          t.is((await buckets.versions.get(`main.f.${answer.version.version}`))?.value.handler, `h${nth}`);
+          t.true(answer.function.versions.includes(answer.version.version));
+        }
+      },
+    ),
     { numRuns: 40 },
   );
 });
 
 test("no version number means two codes, whatever is deployed and removed at the same time", async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.constantFrom("deploy", "remove", "wait"), { minLength: 1, maxLength: 25 }), fc.array(fc.nat(5), { maxLength: 200 }), async (steps, waits) => {
-      const { deploy, operator, buckets } = await world({ schedulers: 3, frontends: 0, hosts: 0 });
-      let at = 0;
-      const dawdle = async () => {
-        for (let turns = waits[at++] ?? 0; turns > 0; turns--) await Promise.resolve();
-      };
-      buckets.functions.before = dawdle;
-      buckets.removed.before = dawdle;
-      const given: number[] = [];
-      const pending: Promise<unknown>[] = [];
-      for (const step of steps) {
-        if (step === "deploy") pending.push(deploy("f").then((answer) => given.push(answer.version.version)));
-        else if (step === "remove") pending.push(operator.ask(removeFunction, [], { account: "main", name: "f" }));
-        else await Promise.all(pending.splice(0));
-      }
-      await Promise.all(pending);
-      t.is(new Set(given).size, given.length, `${given}`);
-    }),
+    fc.asyncProperty(
+      fc.array(fc.constantFrom("deploy", "remove", "wait"), { minLength: 1, maxLength: 25 }),
+      fc.array(fc.nat(5), { maxLength: 200 }),
+      async (steps, waits) => {
+        const { deploy, operator, buckets } = await world({ schedulers: 3, frontends: 0, hosts: 0 });
+        let at = 0;
+        const dawdle = async () => {
+          for (let turns = waits[at++] ?? 0; turns > 0; turns--) await Promise.resolve();
+        };
+        buckets.functions.before = dawdle;
+        buckets.removed.before = dawdle;
+        const given: number[] = [];
+        const pending: Promise<unknown>[] = [];
+        for (const step of steps) {
+          if (step === "deploy") pending.push(deploy("f").then((answer) => given.push(answer.version.version)));
+          else if (step === "remove") pending.push(operator.ask(removeFunction, [], { account: "main", name: "f" }));
+          else await Promise.all(pending.splice(0));
+        }
+        await Promise.all(pending);
+        t.is(new Set(given).size, given.length, `${given}`);
+      },
+    ),
     { numRuns: 60 },
   );
 });

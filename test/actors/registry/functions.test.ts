@@ -1,6 +1,14 @@
 import test from "ava";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { listAccounts, listFunctions, removeFunction, setAccount, setAlias, setFunction, showFunction } from "../../../protocol/messages/registry.ts";
+import {
+  listAccounts,
+  listFunctions,
+  removeFunction,
+  setAccount,
+  setAlias,
+  setFunction,
+  showFunction,
+} from "../../../protocol/messages/registry.ts";
 import { faultOf, world } from "./world.ts";
 
 const which = { account: "main", name: "f" };
@@ -11,7 +19,9 @@ test("functions are listed by account and name", async (t) => {
   await deploy("a");
   await deploy("a", { account: "acme" });
   const names = async (account?: string) =>
-    (await operator.ask(listFunctions, [], account === undefined ? {} : { account })).functions.map((record) => `${record.account}.${record.name}`);
+    (await operator.ask(listFunctions, [], account === undefined ? {} : { account })).functions.map(
+      (record) => `${record.account}.${record.name}`,
+    );
   t.deepEqual(await names(), ["acme.a", "main.a", "main.b"]);
   t.deepEqual(await names("main"), ["main.a", "main.b"]);
   t.deepEqual(await names("nobody"), []);
@@ -20,8 +30,11 @@ test("functions are listed by account and name", async (t) => {
 test("what is set stays with the next deploy, and null gives the class back to the platform", async (t) => {
   const { deploy, operator } = await world();
   await deploy("f");
-  const set = (change: Parameters<typeof setFunction.request.parse>[0]) => operator.ask(setFunction, [], { ...which, change: change as { memoryMb: number } });
-  const { settings } = (await set({ memoryMb: 512, timeoutMs: 1_000, keepAliveMs: 0, class: "busy", direct: false, idempotent: true, containers: 3 })).function;
+  const set = (change: Parameters<typeof setFunction.request.parse>[0]) =>
+    operator.ask(setFunction, [], { ...which, change: change as { memoryMb: number } });
+  const { settings } = (
+    await set({ memoryMb: 512, timeoutMs: 1_000, keepAliveMs: 0, class: "busy", direct: false, idempotent: true, containers: 3 })
+  ).function;
   t.deepEqual(settings, { memoryMb: 512, timeoutMs: 1_000, keepAliveMs: 0, class: "busy", direct: false, idempotent: true, containers: 3 });
   t.deepEqual((await deploy("f")).function.settings, settings);
   t.is((await set({ class: null })).function.settings.class, undefined);
@@ -33,7 +46,14 @@ test("changes of different settings at once are all kept", async (t) => {
   const { deploy, operator } = await world({ schedulers: 4 });
   await deploy("f");
   const change = (one: object) => operator.ask(setFunction, [], { ...which, change: one });
-  await Promise.all([change({ memoryMb: 512 }), change({ timeoutMs: 5 }), change({ direct: false }), change({ containers: 2 }), change({ idempotent: true }), deploy("f")]);
+  await Promise.all([
+    change({ memoryMb: 512 }),
+    change({ timeoutMs: 5 }),
+    change({ direct: false }),
+    change({ containers: 2 }),
+    change({ idempotent: true }),
+    deploy("f"),
+  ]);
   const { function: record } = await operator.ask(showFunction, [], which);
   t.deepEqual(record.settings, { memoryMb: 512, timeoutMs: 5, keepAliveMs: 600_000, direct: false, containers: 2, idempotent: true });
   t.deepEqual(record.versions, [1, 2]);
@@ -122,7 +142,16 @@ test("a list that fits into no message says so and one account's still comes", a
   const versions = Array.from({ length: LIMITS.versions.value }, (_, at) => 900_000_000 + at);
   for (let nth = 0; nth < 1_000; nth++) {
     const account = nth < 10 ? "small" : "large";
-    const record = { account, name: `f${nth}`, settings, aliases: { live: [{ version: 900_000_000, weight: 100 }] }, newest: 900_000_999, versions, createdAt: 1, changedAt: 1 };
+    const record = {
+      account,
+      name: `f${nth}`,
+      settings,
+      aliases: { live: [{ version: 900_000_000, weight: 100 }] },
+      newest: 900_000_999,
+      versions,
+      createdAt: 1,
+      changedAt: 1,
+    };
     await buckets.functions.create(`${account}.f${nth}`, record);
   }
   await clock.settle();

@@ -1,10 +1,11 @@
 /** Schedulers that serve the registry, and frontends and hosts that are told, over the test doubles. */
-import { encode } from "../../../protocol/codec.ts";
-import { syncNode } from "../../../protocol/messages/sync.ts";
-import { deployFunction } from "../../../protocol/messages/registry.ts";
-import type { AccountRecord, FunctionRecord, PoolTarget, VersionRecord } from "../../../protocol/vocabulary.ts";
+
 import { openRegistry, type Registry } from "../../../actors/kit/registry.ts";
 import { serveRegistry } from "../../../actors/scheduler/registry/serve.ts";
+import { encode } from "../../../protocol/codec.ts";
+import { deployFunction } from "../../../protocol/messages/registry.ts";
+import { syncNode } from "../../../protocol/messages/sync.ts";
+import type { AccountRecord, FunctionRecord, PoolTarget, VersionRecord } from "../../../protocol/vocabulary.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryBroker, type Packet } from "../../support/memory-broker.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
