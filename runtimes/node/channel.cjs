@@ -132,7 +132,12 @@ function open(onFrame) {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   const feed = reader(onFrame);
   // A buffer of our own halves the cpu time of a round trip against the stream's fresh 64 KiB per read.
-  const socket = new net.Socket({ fd: CHANNEL, readable: true, writable: false, onread: { buffer, callback: (count) => (feed(buffer, count), true) } });
+  const socket = new net.Socket({
+    fd: CHANNEL,
+    readable: true,
+    writable: false,
+    onread: { buffer, callback: (count) => (feed(buffer, count), true) },
+  });
   const gone = () => process.exit(0);
   socket.on("end", gone).on("close", gone).on("error", gone).resume();
 }

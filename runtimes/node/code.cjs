@@ -17,7 +17,8 @@ const BASIC = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/tmp", TMPDIR: "/tm
 /** Leaves nothing of the environment that the process was started with. */
 function clearEnvironment() {
   for (const key of Object.keys(process.env)) if (!Object.hasOwn(BASIC, key)) delete process.env[key];
-  for (const key of Object.keys(BASIC)) if (key !== "PATH" || !process.env.PATH) if (process.env[key] !== BASIC[key]) process.env[key] = BASIC[key];
+  for (const key of Object.keys(BASIC))
+    if (key !== "PATH" || !process.env.PATH) if (process.env[key] !== BASIC[key]) process.env[key] = BASIC[key];
 }
 
 function setEnvironment(load) {
@@ -30,7 +31,9 @@ function setEnvironment(load) {
 }
 
 function notBundled(id) {
-  const error = new Error(`Cannot find module '${id}': everything but Node's own modules is bundled at deploy, so a name that is only known at run time cannot be required`);
+  const error = new Error(
+    `Cannot find module '${id}': everything but Node's own modules is bundled at deploy, so a name that is only known at run time cannot be required`,
+  );
   error.code = "MODULE_NOT_FOUND";
   return error;
 }

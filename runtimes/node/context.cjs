@@ -61,7 +61,9 @@ function logLine(call, level, message, fields) {
   const head = { level, time: now(), msg: typeof message === "string" ? message : describe(message).message };
   let text;
   try {
-    text = JSON.stringify({ ...head, ...(fields instanceof Error ? { error: fields } : fields), ...head }, (key, value) => (value instanceof Error ? describe(value) : value));
+    text = JSON.stringify({ ...head, ...(fields instanceof Error ? { error: fields } : fields), ...head }, (key, value) =>
+      value instanceof Error ? describe(value) : value,
+    );
   } catch (error) {
     text = JSON.stringify({ ...head, fields: `not JSON: ${cut(describe(error).message, 256)}` });
   }

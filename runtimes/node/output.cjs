@@ -101,7 +101,10 @@ class LogStream extends Writable {
 
 /** Puts the streams where process.stdout and process.stderr were; console finds them there. */
 function install() {
-  for (const [name, fd] of [["stdout", 1], ["stderr", 2]]) {
+  for (const [name, fd] of [
+    ["stdout", 1],
+    ["stderr", 2],
+  ]) {
     let stream;
     Object.defineProperty(process, name, { configurable: true, enumerable: true, get: () => (stream ??= new LogStream(fd)) });
   }

@@ -22,14 +22,27 @@ function toValue(bytes, from, to) {
 
 /** First bytes that JSON may have: saves most bodies that are not JSON the exception. */
 function mayBeJson(byte) {
-  return byte === 0x7b || byte === 0x5b || byte === 0x22 || (byte >= 0x30 && byte <= 0x39) || byte === 0x2d ||
-    byte === 0x74 || byte === 0x66 || byte === 0x6e || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+  return (
+    byte === 0x7b ||
+    byte === 0x5b ||
+    byte === 0x22 ||
+    (byte >= 0x30 && byte <= 0x39) ||
+    byte === 0x2d ||
+    byte === 0x74 ||
+    byte === 0x66 ||
+    byte === 0x6e ||
+    byte === 0x20 ||
+    byte === 0x0a ||
+    byte === 0x0d ||
+    byte === 0x09
+  );
 }
 
 /** The bytes of a value that is bytes (Buffer, any view, ArrayBuffer), else undefined. */
 function asBytes(value) {
   if (typeof value !== "object" || value === null) return undefined;
-  if (ArrayBuffer.isView(value)) return value instanceof Uint8Array ? value : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (ArrayBuffer.isView(value))
+    return value instanceof Uint8Array ? value : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
   return undefined;
 }

@@ -1,7 +1,7 @@
 """The second argument of a handler.
 
 `call`, `publish` and `kv` block; `acall`, `apublish` and kv's `aget`, `aput`, `adelete` are the same for `await`
-(each waits in a thread). All of them may be used by any thread while the call runs.
+(each waits in a thread, at most THREADS at once). All of them may be used by any thread while the call runs.
 """
 import json
 import threading
@@ -12,6 +12,7 @@ from .output import LOG_LINE
 from .payload import as_bytes, as_json, to_value
 
 REQUESTS_IN_FLIGHT = 64
+THREADS = 32
 
 
 class PilotError(Exception):
@@ -33,6 +34,7 @@ class Requests:
         self._answers = {}
         self._last = 0
         self._reading = False
+        self._threads = None
         self.running = 0
         """Number of the running call; requests of any other are refused."""
         self._calls = []
@@ -70,6 +72,14 @@ class Requests:
                 self._read_or_wait()
             self._open.discard(number)
             return self._answers.pop(number)
+
+    def threads(self):
+        """Where awaited requests wait: the loop's own pool is as small as the machine and belongs to the function."""
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pilot")
+        return self._threads
 
     def abandon(self):
         """The call has ended: requests are refused until the next one begins."""
@@ -113,10 +123,10 @@ def _encode(value):
     return as_json(value) if data is None else data
 
 
-async def _in_thread(function, *arguments):
+async def _in_thread(requests, function, *arguments):
     import asyncio
 
-    return await asyncio.to_thread(function, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(requests.threads(), function, *arguments)
 
 
 class _KeyValue:
@@ -143,13 +153,13 @@ class _KeyValue:
         self._ask("kv.delete", key)
 
     async def aget(self, key):
-        return await _in_thread(self.get, key)
+        return await _in_thread(self._requests, self.get, key)
 
     async def aput(self, key, value):
-        await _in_thread(self.put, key, value)
+        await _in_thread(self._requests, self.put, key, value)
 
     async def adelete(self, key):
-        await _in_thread(self.delete, key)
+        await _in_thread(self._requests, self.delete, key)
 
 
 class _Log:
@@ -206,7 +216,7 @@ class Context:
         self._requests.ask({"kind": "publish", "call": self._call, "subject": str(subject)}, _encode(payload))
 
     async def acall(self, function, payload=b""):
-        return await _in_thread(self.call, function, payload)
+        return await _in_thread(self._requests, self.call, function, payload)
 
     async def apublish(self, subject, payload=b""):
-        await _in_thread(self.publish, subject, payload)
+        await _in_thread(self._requests, self.publish, subject, payload)

@@ -8,7 +8,7 @@ const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** The same function in both languages. */
 const ECHO = {
-  node: 'exports.handler = (event) => event instanceof Uint8Array ? event : { got: event };',
+  node: "exports.handler = (event) => event instanceof Uint8Array ? event : { got: event };",
   python: "def handler(event, context):\n    return event if isinstance(event, bytes) else {'got': event}\n",
 };
 const SLOW_ECHO = {
@@ -34,7 +34,15 @@ for (const language of LANGUAGES) {
       t.is(end.flags, 1);
       t.deepEqual(json(end.payload), { got: value });
     }
-    const raw = [NOTHING, bytes("hello"), bytes("{half"), Uint8Array.of(0x22, 0xff, 0x22), Uint8Array.of(0, 1, 2), bytes("NaN"), bytes(" ")];
+    const raw = [
+      NOTHING,
+      bytes("hello"),
+      bytes("{half"),
+      Uint8Array.of(0x22, 0xff, 0x22),
+      Uint8Array.of(0, 1, 2),
+      bytes("NaN"),
+      bytes(" "),
+    ];
     for (const [at, body] of raw.entries()) {
       peer.call(100 + at, body);
       const end = await peer.end(100 + at);
@@ -196,7 +204,8 @@ def handler(event, context):
   test(`${language}: endless output of a call is cut and said so, and the next call prints again`, async (t) => {
     const source = {
       node: "exports.handler = (event) => { for (let i = 0; i < event; i += 1) console.log('x'.repeat(999)); process.stdout.write('y'.repeat(event * 1e4)); return 1; };",
-      python: "import sys\ndef handler(event, context):\n    for i in range(event):\n        print('x' * 999)\n    sys.stdout.write('y' * event * 10000)\n    return 1\n",
+      python:
+        "import sys\ndef handler(event, context):\n    for i in range(event):\n        print('x' * 999)\n    sys.stdout.write('y' * event * 10000)\n    return 1\n",
     }[language];
     const peer = await loaded(t, language, source);
     await peer.invoke(1, 3000);
@@ -215,7 +224,17 @@ def handler(event, context):
     }[language];
     const peer = await loaded(t, language, source, { environment: { COLOUR: "red", LANG: "C" } });
     const { PATH: _, ...rest } = (await peer.invoke(1, 0)) as Record<string, string>;
-    t.deepEqual(rest, { HOME: "/tmp", TMPDIR: "/tmp", TZ: "UTC", LANG: "C", COLOUR: "red", PILOT_ACCOUNT: "main", PILOT_FUNCTION: "f", PILOT_VERSION: "7", PILOT_MEMORY_MB: "128" });
+    t.deepEqual(rest, {
+      HOME: "/tmp",
+      TMPDIR: "/tmp",
+      TZ: "UTC",
+      LANG: "C",
+      COLOUR: "red",
+      PILOT_ACCOUNT: "main",
+      PILOT_FUNCTION: "f",
+      PILOT_VERSION: "7",
+      PILOT_MEMORY_MB: "128",
+    });
   });
 
   test(`${language}: context tells the call, the function and the time that is left`, async (t) => {

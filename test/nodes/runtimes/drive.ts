@@ -1,6 +1,6 @@
 /** Drives a runtime's bootstrap as a plain child process over a Unix socket as fd 3: no sandbox, no agent. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -8,29 +8,19 @@ import type { ExecutionContext } from "ava";
 import { strToU8, zipSync } from "fflate";
 import { FRAME, type Frame, FrameReader, frameHead, type LoadExtra, type Thrown } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { projectRoot } from "../../support/project-root.ts";
 
-const NOTHING = new Uint8Array(0);
+export const NOTHING = new Uint8Array(0);
 const PATIENCE_MS = 30_000;
 
-function projectRoot(): string {
-  let folder = import.meta.dirname;
-  while (!existsSync(path.join(folder, "package.json")) || !readFileSync(path.join(folder, "package.json"), "utf8").includes('"pilotlight"')) {
-    const above = path.dirname(folder);
-    if (above === folder) return process.env["PILOT_ROOT"] ?? process.cwd();
-    folder = above;
-  }
-  return folder;
-}
-
-export const ROOT = projectRoot();
-const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
+export const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
 
 export type Language = "node" | "python";
 
 const COMMANDS: Record<Language | "zygote", readonly string[]> = {
-  node: [process.execPath, path.join(ROOT, "runtimes/node/bootstrap.cjs")],
-  python: [PYTHON, "-I", "-B", path.join(ROOT, "runtimes/python/bootstrap.py")],
-  zygote: [PYTHON, "-I", "-B", path.join(ROOT, "runtimes/python/bootstrap.py"), "--zygote"],
+  node: [process.execPath, path.join(projectRoot(), "runtimes/node/bootstrap.cjs")],
+  python: [PYTHON, "-I", "-B", path.join(projectRoot(), "runtimes/python/bootstrap.py")],
+  zygote: [PYTHON, "-I", "-B", path.join(projectRoot(), "runtimes/python/bootstrap.py"), "--zygote"],
 };
 
 /** One end of a channel: sends frames, keeps those that arrive, and waits for the ones a test asks for. */
@@ -93,7 +83,16 @@ export class Peer {
   }
 
   load(code: Uint8Array, more: Partial<LoadExtra> = {}): void {
-    const extra: LoadExtra = { account: "main", function: "f", version: 7, memoryMb: 128, handler: "handler", environment: {}, cachedBytes: 0, ...more };
+    const extra: LoadExtra = {
+      account: "main",
+      function: "f",
+      version: 7,
+      memoryMb: 128,
+      handler: "handler",
+      environment: {},
+      cachedBytes: 0,
+      ...more,
+    };
     this.send(FRAME.load, 0, 0, strToU8(JSON.stringify(extra)), code);
   }
 
@@ -115,7 +114,9 @@ export class Peer {
   }
 
   logs(call: number, stream?: number): string {
-    const logs = this.frames.filter((frame) => frame.type === FRAME.log && frame.id === call && (stream === undefined || frame.flags === stream));
+    const logs = this.frames.filter(
+      (frame) => frame.type === FRAME.log && frame.id === call && (stream === undefined || frame.flags === stream),
+    );
     return logs.map((frame) => text(frame.payload)).join("");
   }
 
@@ -172,7 +173,9 @@ export async function start(t: ExecutionContext, what: Language | "zygote"): Pro
   await new Promise<void>((resolve) => socket.once("connect", resolve));
   const [command = "", ...args] = COMMANDS[what];
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "ignore", socket], env: { PATH: "/usr/bin:/bin", LEAKED: "yes" } });
-  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
+    child.on("exit", (code, signal) => resolve({ code, signal })),
+  );
   t.teardown(async () => {
     child.kill("SIGKILL");
     await exited;
@@ -196,7 +199,9 @@ export function bundle(language: Language, source: string): Uint8Array {
 
 /** A Python bundle whose main module is main. */
 export function archive(files: Record<string, string | Uint8Array>): Uint8Array {
-  const bytes = Object.fromEntries(Object.entries(files).map(([name, content]) => [name, typeof content === "string" ? strToU8(content) : content]));
+  const bytes = Object.fromEntries(
+    Object.entries(files).map(([name, content]) => [name, typeof content === "string" ? strToU8(content) : content]),
+  );
   return zipSync({ ...bytes, "pilot.json": strToU8('{"main":"main"}') });
 }
 
@@ -211,5 +216,3 @@ export function json(bytes: Uint8Array): unknown {
 export function thrown(frame: Frame): Thrown {
   return json(frame.extra) as Thrown;
 }
-
-export { NOTHING };
