@@ -66,16 +66,8 @@ async function show(running: Running, options: StartOptions, root: string, signa
   } finally {
     await platform.close();
   }
-  const head = ["FUNCTION", "RUNTIME", "RUNG", "PATH", "TOTAL", "START DELAY", ""];
-  const cells = rows.map((row) => [
-    row.name,
-    row.runtime,
-    row.rung,
-    row.path,
-    shown(row.totalMs),
-    shown(row.startMs),
-    row.remark,
-  ]);
+  const head = ["FUNCTION", "RUNTIME", "RUNG", "PATH", "TOTAL", "START DELAY", "ANSWER"];
+  const cells = rows.map((row) => [row.name, row.runtime, row.rung, row.path, shown(row.totalMs), shown(row.startMs), row.remark]);
   out(
     `\n${(await tableText(head, cells))
       .split("\n")

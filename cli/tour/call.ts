@@ -23,12 +23,13 @@ export async function placedCall(
   example: Example,
   account: string,
   name = example.name,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Placed> {
   const began = performance.now();
   const timeoutMs = LIMITS.timeoutDefault.value + LIMITS.waitForPlace.value;
   try {
     const reply = await platform.caller.call(SUBJECT.fn(account, name), example.body, {
-      headers: { "Pilot-Trace": "1" },
+      headers: { ...headers, "Pilot-Trace": "1" },
       timeoutMs,
     });
     return read(reply.headers, performance.now() - began, example.judge(reply.body));
@@ -41,12 +42,12 @@ export async function placedCall(
 
 function read(headers: Readonly<Record<string, string>>, totalMs: number, wrong: string | undefined): Placed {
   const [received = Number.NaN, started = Number.NaN] = (headers["Pilot-Times"] ?? "").split(";").map(Number);
-  const startMs = started - received;
   return {
     rung: headers["Pilot-Rung"] ?? "-",
     path: headers["Pilot-Path"] ?? "-",
     totalMs,
-    startMs: Number.isFinite(startMs) ? startMs : undefined,
+    // A call that never ran has 0 as its start.
+    startMs: started > 0 && Number.isFinite(received) ? started - received : undefined,
     wrong,
   };
 }

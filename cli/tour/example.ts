@@ -34,9 +34,7 @@ interface Described {
 /** All examples below `<root>/examples`, in the order of the course. */
 export async function readExamples(root: string): Promise<Example[]> {
   const directory = join(root, "examples");
-  const names = (await readdir(directory, { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name);
+  const names = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
   return Promise.all(names.sort().map((name) => readExample(join(directory, name))));
 }
 

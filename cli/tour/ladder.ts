@@ -14,26 +14,26 @@ import type { Example } from "./example.ts";
 
 /** How long a scene may take to be set. */
 const SCENE_MS = 15_000;
-/** Attempts to be served by a container that is only made for the call. */
-const CROWDS = 5;
-const CROWD = 6;
+/** A memory amount that no container of the tour has by itself. */
+const OTHER_MB = "192";
 
 export type Wanted = (typeof RUNGS)[number] | "direct";
 
 export interface Step {
-  readonly wanted: Wanted;
+  /** Undefined: a call that failed before it had a rung. */
+  readonly wanted: Wanted | undefined;
   /** Undefined: it could not be provoked here. */
   readonly placed: Placed | undefined;
 }
 
-/** One step per rung and one for the direct path, cheapest last. Rejects only when the platform itself fails. */
+/** One step per rung and one for the direct path, cheapest last, then every call that went wrong without being placed. Rejects only when the platform itself fails. */
 export async function climb(platform: Connected, example: Example, bundle: Bundle): Promise<Step[]> {
   const account = `tour-${example.name}`;
   const again = `${example.name}-again`;
   const online = `${example.name}-online`;
   const seen: Placed[] = [];
-  const call = async (name = example.name): Promise<Placed> => {
-    const placed = await placedCall(platform, example, account, name);
+  const call = async (name = example.name, headers: Record<string, string> = {}): Promise<Placed> => {
+    const placed = await placedCall(platform, example, account, name, headers);
     seen.push(placed);
     return placed;
   };
@@ -48,9 +48,8 @@ export async function climb(platform: Connected, example: Example, bundle: Bundl
     await warmInstance(platform, bundle.runtime);
     await call();
     await call();
-    for (let crowd = 0; crowd < CROWDS && !seen.some(({ rung }) => rung === "cached"); crowd += 1) {
-      await Promise.all(Array.from({ length: CROWD }, () => call()));
-    }
+    // Another amount of memory needs another container, and the code is on the instance by now.
+    await call(example.name, { "Pilot-Memory": OTHER_MB });
     await deploy(again);
     await call(again);
     await until(async () => ((await call()).path === "direct" ? true : undefined), SCENE_MS);
@@ -60,14 +59,14 @@ export async function climb(platform: Connected, example: Example, bundle: Bundl
   } finally {
     for (const name of deployed) await platform.bus.ask(removeFunction, [], { account, name }).catch(() => undefined);
   }
-  return [...[...RUNGS].reverse(), "direct" as const].map((wanted) => ({ wanted, placed: bestOf(seen, wanted) }));
+  const steps = [...[...RUNGS].reverse(), "direct" as const].map((wanted) => ({ wanted, placed: bestOf(seen, wanted) }));
+  const lost = seen.filter(({ rung, wrong }) => wrong !== undefined && !RUNGS.some((known) => known === rung));
+  return [...steps, ...lost.map((placed) => ({ wanted: undefined, placed }))];
 }
 
 /** The quickest call of that kind; a wrong answer counts before a quick one, so that it is seen. */
 function bestOf(seen: readonly Placed[], wanted: Wanted): Placed | undefined {
-  const fitting = seen.filter(({ rung, path }) =>
-    wanted === "direct" ? path === "direct" : rung === wanted && path !== "direct",
-  );
+  const fitting = seen.filter(({ rung, path }) => (wanted === "direct" ? path === "direct" : rung === wanted && path !== "direct"));
   const wrong = fitting.find((placed) => placed.wrong !== undefined);
   return wrong ?? fitting.sort((a, b) => a.totalMs - b.totalMs)[0];
 }
@@ -76,9 +75,7 @@ function bestOf(seen: readonly Placed[], wanted: Wanted): Placed | undefined {
 async function warmInstance(platform: Connected, runtime: string): Promise<void> {
   await until(async () => {
     const { hosts } = await platform.bus.ask(showFleet, [], {});
-    const warm = hosts.some(({ instances }) =>
-      instances.some((one) => one.runtime === runtime && one.state === "warm"),
-    );
+    const warm = hosts.some(({ instances }) => instances.some((one) => one.runtime === runtime && one.state === "warm"));
     return warm ? true : undefined;
   }, SCENE_MS);
 }

@@ -15,9 +15,7 @@ export const START_USAGE = `npm start -- [--store DIR] [--port N] [--once]
   --once        stop after the tour; without --store in a fresh store that is removed`;
 
 /** The options, `help`, or a sentence on what is wrong. */
-export function readStartOptions(
-  words: readonly string[],
-): StartOptions | { readonly help: true } | { readonly wrong: string } {
+export function readStartOptions(words: readonly string[]): StartOptions | { readonly help: true } | { readonly wrong: string } {
   try {
     const { values } = parseArgs({
       args: [...words],

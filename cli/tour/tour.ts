@@ -14,7 +14,7 @@ export interface TourRow {
   readonly path: string;
   readonly totalMs: number | undefined;
   readonly startMs: number | undefined;
-  /** Something to know about this row; empty when all is as promised. */
+  /** `ok`, or what is not as promised. */
   readonly remark: string;
   readonly wrong: boolean;
 }
@@ -23,11 +23,7 @@ export interface TourRow {
 const CLIMBERS: Readonly<Record<string, string>> = { hello: "node", total: "node (TypeScript)", words: "python" };
 
 /** Resolves with the rows of the table. Rejects with a Fault when a deploy or the platform fails. */
-export async function tour(
-  platform: Connected,
-  examples: readonly Example[],
-  say: (sentence: string) => void,
-): Promise<TourRow[]> {
+export async function tour(platform: Connected, examples: readonly Example[], say: (sentence: string) => void): Promise<TourRow[]> {
   const rows: TourRow[] = [];
   const climbers: (() => Promise<TourRow[]>)[] = [];
   for (const example of examples) {
@@ -45,7 +41,7 @@ export async function tour(
       ...placed,
       name: example.name,
       runtime: language ?? bundle.runtime,
-      remark: wrong ?? "",
+      remark: wrong ?? "ok",
       wrong: wrong !== undefined,
     });
     if (language === undefined) continue;
@@ -55,11 +51,11 @@ export async function tour(
       return steps.map(({ wanted, placed: step }) => ({
         name: example.name,
         runtime: language,
-        rung: step?.rung ?? (wanted === "direct" ? "hot" : wanted),
+        rung: step?.rung ?? (wanted === "direct" ? "hot" : (wanted ?? "-")),
         path: step?.path ?? (wanted === "direct" ? "direct" : "-"),
         totalMs: step?.totalMs,
         startMs: step?.startMs,
-        remark: step === undefined ? "not reached this time" : (step.wrong ?? ""),
+        remark: step === undefined ? "not reached this time" : (step.wrong ?? "ok"),
         wrong: step?.wrong !== undefined,
       }));
     });

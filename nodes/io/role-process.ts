@@ -45,6 +45,7 @@ const HANDED_ON = [
   "TMPDIR",
   "XDG_CACHE_HOME",
   "XDG_RUNTIME_DIR",
+  "PILOT_ROOT",
   "NODE_V8_COVERAGE",
 ];
 

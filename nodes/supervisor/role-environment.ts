@@ -35,14 +35,12 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
 export function readRoleEnvironment(variables: Readonly<Record<string, string | undefined>>): RoleEnvironment {
   const need = (name: string): string => {
     const value = variables[name];
-    if (value === undefined || value === "")
-      throw new Fault("BadRequest", `${name} is not set; nodes are started by pilot up`);
+    if (value === undefined || value === "") throw new Fault("BadRequest", `${name} is not set; nodes are started by pilot up`);
     return value;
   };
   const one = <T extends string>(name: string, value: string, allowed: readonly T[]): T => {
     const match = allowed.find((candidate) => candidate === value);
-    if (match === undefined)
-      throw new Fault("BadRequest", `${name} is ${value}; it must be one of ${allowed.join(", ")}`);
+    if (match === undefined) throw new Fault("BadRequest", `${name} is ${value}; it must be one of ${allowed.join(", ")}`);
     return match;
   };
   const warm: Partial<Record<RuntimeName, number>> = {};

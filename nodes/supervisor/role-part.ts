@@ -70,9 +70,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
   late.cancel();
   signal.removeEventListener("abort", giveUp);
   if (first !== "ready") {
-    throw fatal === undefined
-      ? new Fault("Unavailable", first)
-      : new Hopeless("Unavailable", `${order.node}: ${first}`);
+    throw fatal === undefined ? new Fault("Unavailable", first) : new Hopeless("Unavailable", `${order.node}: ${first}`);
   }
 
   silence = beginSilence(clock.now());

@@ -16,9 +16,16 @@ export function plainLine(node: string, line: string, least = 40): string | unde
   const level = entry["level"];
   const name = typeof level === "number" ? NAMES.get(level) : undefined;
   if (name === undefined || Number(level) < least) return undefined;
-  const cause = entry["err"];
-  const detail = typeof cause === "object" && cause !== null && "message" in cause ? `: ${String(cause.message)}` : "";
+  const cause = causeOf(entry);
+  const detail = cause === undefined ? "" : `: ${cause}`;
   return `${node}: ${name}: ${printable(String(entry["msg"] ?? "") + detail)}`;
+}
+
+/** The message of what went wrong: pino's `err`, or the first line of an `error` text. */
+function causeOf(entry: Record<string, unknown>): string | undefined {
+  const { err, error } = entry;
+  if (typeof err === "object" && err !== null && "message" in err) return String(err.message);
+  return typeof error === "string" ? error.split("\n", 1)[0] : undefined;
 }
 
 function parse(line: string): Record<string, unknown> | undefined {
@@ -32,6 +39,5 @@ function parse(line: string): Record<string, unknown> | undefined {
 
 /** Log text may quote hostile input: no control characters reach the terminal. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "?");
 }

@@ -113,9 +113,7 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   }
 
   const keeping: Promise<void>[] = [];
-  const whenStopping = new Promise<void>((resolve) =>
-    stopping.signal.addEventListener("abort", () => resolve(), { once: true }),
-  );
+  const whenStopping = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
   const started = (async () => {
     for (const one of kept) {
       await Promise.race([
