@@ -1,0 +1,66 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import test from "ava";
+import { ERRORS } from "../../protocol/errors.ts";
+import { CONTRACTS } from "../../protocol/messages/index.ts";
+import { documents } from "../../scripts/docs/documents.ts";
+import { coverage } from "../../scripts/docs/requirements.ts";
+import { projectRoot } from "../support/project-root.ts";
+
+test("every generated document is what the generator makes now", async (t) => {
+  const made = await documents(projectRoot());
+  for (const [path, text] of Object.entries(made)) {
+    const written = await readFile(join(projectRoot(), "docs", path), "utf8").catch(() => "");
+    t.true(written === text, `docs/${path} is out of date: run npm run docs`);
+  }
+  const diagrams = await readdir(join(projectRoot(), "docs/machines"));
+  t.deepEqual(
+    diagrams.sort(),
+    Object.keys(made)
+      .filter((path) => path.startsWith("machines/"))
+      .map((path) => path.slice(9))
+      .sort(),
+  );
+});
+
+test("every file of contracts is in the table of contracts", async (t) => {
+  const names = CONTRACTS.map(({ contract }) => contract.name);
+  for (const file of await readdir(join(projectRoot(), "protocol/messages"))) {
+    const source = await readFile(join(projectRoot(), "protocol/messages", file), "utf8");
+    for (const [, name = ""] of source.matchAll(/= (?:request|event)\(\{\s*name: "([^"]+)"/g))
+      t.true(names.includes(name), `${name} of ${file}`);
+  }
+  t.is(new Set(names).size, names.length, "a name is used once");
+});
+
+test("an error says what happened and what to do", (t) => {
+  for (const [name, row] of Object.entries(ERRORS)) {
+    t.regex(row.meaning, /^[A-Z].*\.$/, name);
+    t.true(row.cure.length > 0, name);
+  }
+});
+
+test("a row is covered by the tests whose titles begin with its id", async (t) => {
+  const found = await coverage(projectRoot());
+  t.true(found.size > 0);
+  for (const id of found.keys()) t.regex(id, /^F(?:0\d\d|100)$/);
+});
+
+test("links between documents lead somewhere", async (t) => {
+  const root = projectRoot();
+  const pages = [
+    "README.md",
+    "SPECIFICATION.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/decisions/dependencies.md",
+  ];
+  for (const page of pages) {
+    const text = await readFile(join(root, page), "utf8");
+    for (const [, link = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+      const target = new URL(link, `file://${root}/${page}`);
+      await t.notThrowsAsync(() => readdir(target).catch(() => readFile(target)), `${page} links to ${link}`);
+    }
+  }
+});
