@@ -163,7 +163,7 @@ class Agent implements Host {
       isTaking,
       isPilingUp,
       taken: (call) => this.#reports.taken(call),
-      refused: () => this.#announcements.full(),
+      refused: () => this.#announcements.flush(),
     });
     this.#subscriptions.push(bus.listen(SUBJECT.host(host), {}, (message) => orders.arrived(message)));
     this.#subscriptions.push(

@@ -33,7 +33,7 @@ export interface OrdersPorts {
   /** True just after a gap of the clock: what arrives had piled up. */
   isPilingUp(now: number): boolean;
   taken(call: Call): void;
-  /** A refusal: what the placer believed was wrong. */
+  /** About to refuse: what the placer believed was wrong. */
   refused(): void;
 }
 
@@ -162,6 +162,7 @@ export class Orders {
 
   #decline(subject: string, refused: Refusal["refused"], reason: string): void {
     this.#ports.counters.add(`refused.${refused}`);
+    // First what has changed, so that the placer's next choice is made with it.
     this.#ports.refused();
     this.#ports.replies.decline(subject, refused, reason);
   }
