@@ -90,6 +90,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     instanceMb,
     ownerAlive: (id) => frontends.has(id) || hosts.has(id),
     classOf,
+    granted: (functionKey) => grants.granted(functionKey),
     count,
   });
   const grants = new Grants({ control, clock, log, registry, fleet, classes, node, keeps, frontends: () => frontends.ids(true).length });

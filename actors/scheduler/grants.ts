@@ -110,6 +110,12 @@ export class Grants {
     return [...this.#issued.keys()].filter((key) => key.startsWith(`${account}.`)).map((key) => key.slice(account.length + 1));
   }
 
+  /** True while some host may answer the function directly, as far as this scheduler knows. */
+  granted(functionKey: string): boolean {
+    for (const { expiresAt } of this.#issued.get(functionKey)?.values() ?? []) if (expiresAt > this.#ports.clock.now()) return true;
+    return false;
+  }
+
   hostLost(host: string): void {
     for (const hosts of this.#issued.values()) hosts.delete(host);
   }

@@ -56,6 +56,8 @@ export interface KeeperPorts {
   /** True while a node that owns calls (frontend or host) is alive. */
   ownerAlive(node: string): boolean;
   classOf(account: string, name: string): FunctionClass;
+  /** True while some host may answer the function (account.function) directly. */
+  granted(functionKey: string): boolean;
   count(counter: string): void;
 }
 
@@ -271,6 +273,7 @@ export class Keeper {
       functionCap: head.containers,
       accountCap: this.#ports.registry.account(head.account)?.containers ?? LIMITS.containersPerAccount.value,
       ahead: 0,
+      mayQueue: this.#ports.granted(call.functionKey),
       refusedBy: this.#stillRefusing(call),
       instanceMb: this.#ports.instanceMb,
     };

@@ -8,7 +8,7 @@
  */
 import type { Fleet } from "../fleet.ts";
 import { cold } from "./cold.ts";
-import { hot } from "./hot.ts";
+import { hot, queued } from "./hot.ts";
 import { cached, own } from "./own.ts";
 import type { PlacementRequest, RungPolicy, Verdict } from "./request.ts";
 import { warm } from "./warm.ts";
@@ -25,8 +25,8 @@ export function place(request: PlacementRequest, fleet: Fleet): Verdict {
   const idle = hot(request, fleet);
   if (idle !== undefined) return idle;
   const created = placeNew(request, fleet);
-  if (created.kind !== "place") return created;
-  return sooner(request, fleet, created.estimateMs) ?? created;
+  const verdict = created.kind === "place" ? (sooner(request, fleet, created.estimateMs) ?? created) : created;
+  return verdict.kind === "wait" && request.mayQueue ? (queued(request, fleet) ?? verdict) : verdict;
 }
 
 /** The ladder for one more container, whether or not one is idle. */
@@ -107,12 +107,14 @@ function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verd
   const mean = fleet.meanRunMs(request.functionKey);
   if (mean === 0) return undefined;
   let busy = 0;
+  let ahead = request.ahead;
   for (const host of fleet.taking()) {
     const slots = fleet.slots(host, request.key);
     busy += slots.busy + slots.loading;
+    ahead += host.functions.get(request.functionKey)?.queued ?? 0;
   }
   if (busy === 0) return undefined;
-  const waitMs = (mean * (request.ahead + 1)) / busy;
+  const waitMs = (mean * (ahead + 1)) / busy;
   if (waitMs > createMs) return undefined;
   return { kind: "wait", reason: `a busy container is expected in ${waitMs.toFixed(1)} ms, a new one in ${createMs.toFixed(1)} ms` };
 }

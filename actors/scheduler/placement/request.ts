@@ -20,6 +20,11 @@ export interface PlacementRequest {
   readonly accountCap: number;
   /** Calls of the same function that wait before this one. */
   readonly ahead: number;
+  /**
+   * Hosts answer the function directly, so that their queues are where its calls wait: a call that finds no better
+   * place joins the shortest of them. Else it waits in the keeper's room, which is drawn fairly.
+   */
+  readonly mayQueue: boolean;
   /** `host:rung` that refused this call and have not announced since. */
   readonly refusedBy: ReadonlySet<string>;
   /** Size in MB of an instance that has to be booted, unless the container needs more. */

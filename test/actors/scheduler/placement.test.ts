@@ -93,6 +93,32 @@ test("F025 waiting for a busy container is chosen when it is sooner than a new o
   t.is(placed(place(request(), busy(500))).rung, "cached");
 });
 
+test("F025 calls that wait at the host count towards the wait, so that a longer queue makes another container", (t) => {
+  const queueing = (queued: number) =>
+    fleetOf(
+      announcement({
+        instances: [instance({ slots: [slot({ busy: 2 })], usedMb: 256, code: ["main.echo.1"] })],
+        functions: [{ account: "main", function: "echo", calls: 10, meanRunMs: 1, queued }],
+      }),
+    );
+  t.is(place(request(), queueing(2)).kind, "wait");
+  t.is(placed(place(request(), queueing(20))).rung, "cached");
+});
+
+test("where hosts answer directly, a call that finds no better place joins the shortest queue there", (t) => {
+  const busy = (host: string, queued: number) =>
+    announcement({
+      host,
+      instances: [instance({ id: `${host}-i`, slots: [slot({ busy: 1 })], usedMb: 128 })],
+      functions: [{ account: "main", function: "echo", calls: 10, meanRunMs: 500, queued }],
+    });
+  const fleet = fleetOf(busy("h1", 5), busy("h2", 3));
+  const capped = { functionCap: 2 };
+  t.is(place(request(capped), fleet).kind, "wait");
+  const verdict = placed(place(request({ ...capped, mayQueue: true }), fleet));
+  t.deepEqual([verdict.rung, verdict.host], ["hot", "h2"]);
+});
+
 test("F039 the fullest instance that has room is chosen, so that others empty", (t) => {
   const fleet = fleetOf(announcement({ instances: [instance({ id: "empty" }), instance({ id: "fuller", usedMb: 512 })] }));
   t.is(placed(place(request(), fleet)).instance, "fuller");
