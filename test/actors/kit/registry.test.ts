@@ -73,6 +73,12 @@ test("whatever the order of watch, sync and read, the record of the highest revi
       const { registry, functions, clock } = await start();
       const history: { revision: number; record: FunctionRecord | null }[] = [];
       let told = 0;
+      let heard = 0;
+      registry.onChange(({ record }) => {
+        const newest = record && "newest" in record ? record.newest : heard;
+        t.true(newest >= heard, "an older record came back");
+        heard = newest;
+      });
       for (const step of steps) {
         const stored = await functions.get("main.f");
         if (step.kind === "write") {
