@@ -8,8 +8,8 @@
  *
  * The numbers repeat protocol/frames.ts and protocol/limits.ts; test/protocol/frames.test.ts compares them.
  */
-const net = require("net");
-const { writeSync } = require("fs");
+const net = require("node:net");
+const { writeSync } = require("node:fs");
 
 const CHANNEL = 3;
 const FRAME_HEAD = 12;
@@ -131,12 +131,16 @@ function reader(onFrame) {
 function open(onFrame) {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   const feed = reader(onFrame);
+  const onBytes = (count) => {
+    feed(buffer, count);
+    return true;
+  };
   // A buffer of our own halves the cpu time of a round trip against the stream's fresh 64 KiB per read.
   const socket = new net.Socket({
     fd: CHANNEL,
     readable: true,
     writable: false,
-    onread: { buffer, callback: (count) => (feed(buffer, count), true) },
+    onread: { buffer, callback: onBytes },
   });
   const gone = () => process.exit(0);
   socket.on("end", gone).on("close", gone).on("error", gone).resume();

@@ -3,10 +3,10 @@
  * Turns a `load` frame into a handler: sets the environment, runs the one CommonJS text that deploy made,
  * and finds the function that the handler text names.
  */
-const fs = require("fs");
-const path = require("path");
-const vm = require("vm");
-const { isBuiltin } = require("module");
+const fs = require("node:fs");
+const path = require("node:path");
+const vm = require("node:vm");
+const { isBuiltin } = require("node:module");
 
 /** The name under which the code appears in stacks; the host's source map goes by it. */
 const SCRIPT = "function.cjs";

@@ -61,7 +61,7 @@ function logLine(call, level, message, fields) {
   const head = { level, time: now(), msg: typeof message === "string" ? message : describe(message).message };
   let text;
   try {
-    text = JSON.stringify({ ...head, ...(fields instanceof Error ? { error: fields } : fields), ...head }, (key, value) =>
+    text = JSON.stringify({ ...head, ...(fields instanceof Error ? { error: fields } : fields), ...head }, (_key, value) =>
       value instanceof Error ? describe(value) : value,
     );
   } catch (error) {
@@ -70,7 +70,7 @@ function logLine(call, level, message, fields) {
   if (text.length * 3 > output.LOG_LINE && Buffer.byteLength(text) > output.LOG_LINE) {
     text = JSON.stringify({ ...head, msg: cut(head.msg, output.LOG_LINE >> 3), truncated: true });
   }
-  output.line(text);
+  output.line(call, text);
 }
 
 const LEVELS = ["debug", "info", "warn", "error"];
@@ -101,7 +101,7 @@ class Context {
     const call = this.#call;
     return {
       get: (key) => ask(call, { kind: "kv.get", call, key: String(key) }),
-      put: (key, value) => ask(call, { kind: "kv.put", call, key: String(key) }, value),
+      put: (_key, value) => ask(call, { kind: "kv.put", call, key: String(key) }, value),
       delete: (key) => ask(call, { kind: "kv.delete", call, key: String(key) }),
     };
   }

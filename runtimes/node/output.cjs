@@ -5,8 +5,8 @@
  * O1  Whole lines leave at once; the rest of a line waits for its end or for the end of the call.
  * O2  A call gets LOG_PER_CALL bytes in all, a line LOG_LINE; so does the time between two calls, which is call 0.
  */
-const { Writable } = require("stream");
-const { StringDecoder } = require("string_decoder");
+const { Writable } = require("node:stream");
+const { StringDecoder } = require("node:string_decoder");
 const { FRAME, LOG_STREAM, sendText } = require("./channel.cjs");
 const { cut } = require("./thrown.cjs");
 
@@ -27,18 +27,18 @@ function cutLines(text) {
 }
 
 /** Sends whole lines as far as the call's allowance goes. */
-function emit(stream, lines) {
+function emit(stream, lines, of = call) {
   if (left <= 0) return;
   const text = cutLines(lines);
   const bytes = Buffer.byteLength(text);
   if (bytes <= left) {
     left -= bytes;
-    sendText(FRAME.log, stream, call, text);
+    sendText(FRAME.log, stream, of, text);
     return;
   }
   const fitting = cut(text, left);
   left = 0;
-  sendText(FRAME.log, stream, call, `${fitting}\n${TRUNCATED}`);
+  sendText(FRAME.log, stream, of, `${fitting}\n${TRUNCATED}`);
 }
 
 function write(stream, text) {
@@ -74,9 +74,9 @@ function switchTo(id) {
   left = LOG_PER_CALL;
 }
 
-/** One line of context.log. */
-function line(text) {
-  emit(LOG_STREAM.log, `${text}\n`);
+/** One line of context.log of call `of`; when that has ended, it belongs to no call. */
+function line(of, text) {
+  emit(LOG_STREAM.log, `${text}\n`, of === call ? call : 0);
 }
 
 class LogStream extends Writable {
@@ -85,7 +85,7 @@ class LogStream extends Writable {
     this.fd = fd;
     this.decoder = new StringDecoder("utf8");
   }
-  _write(chunk, encoding, done) {
+  _write(chunk, _encoding, done) {
     write(this.fd - 1, typeof chunk === "string" ? chunk : this.decoder.write(chunk));
     done();
   }

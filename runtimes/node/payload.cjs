@@ -1,6 +1,6 @@
 "use strict";
 /** How bytes become values and values become bytes: events, results, and what context.call and kv carry. */
-const { isUtf8 } = require("buffer");
+const { isUtf8 } = require("node:buffer");
 
 const parse = JSON.parse;
 const stringify = JSON.stringify;

@@ -5,10 +5,10 @@ interpreter is preferred over source; namespace packages, pkgutil.get_data and i
 """
 import sys
 import zlib
-from importlib.machinery import ModuleSpec
 from marshal import loads
 from struct import unpack_from
 
+from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 
 ROOT = "/function/"

@@ -163,8 +163,9 @@ class _KeyValue:
 
 
 class _Log:
-    def __init__(self, output):
+    def __init__(self, output, call):
         self._output = output
+        self._call = call
 
     def _line(self, level, message, fields, more):
         head = {"level": level, "time": int(time.time() * 1000), "msg": str(message)}
@@ -174,7 +175,7 @@ class _Log:
             text = json.dumps({**head, "fields": f"not JSON: {error}"[:256]}).encode()
         if len(text) > LOG_LINE:
             text = json.dumps({**head, "msg": head["msg"][: LOG_LINE // 16], "truncated": True}).encode()
-        self._output.line(text)
+        self._output.line(self._call, text)
 
     def debug(self, message, fields=None, **more):
         self._line("debug", message, fields, more)
@@ -201,7 +202,7 @@ class Context:
         self.call_id = self.aws_request_id = call_id
         self.deadline = deadline
         """When the call is ended, in milliseconds since 1970."""
-        self.log = _Log(output)
+        self.log = _Log(output, call)
         self.kv = _KeyValue(requests, call)
 
     def get_remaining_time_in_millis(self):

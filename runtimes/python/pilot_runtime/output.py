@@ -54,10 +54,10 @@ class Output:
                 self._partial[stream] = whole[end:]
                 self._emit(stream, whole[:end])
 
-    def line(self, text):
-        """One line of context.log."""
+    def line(self, of, text):
+        """One line of context.log of call `of`; when that has ended, it belongs to no call."""
         with self._lock:
-            self._emit(LOG_LOG, text + b"\n")
+            self._emit(LOG_LOG, text + b"\n", of if of == self._call else 0)
 
     def flush(self):
         """Sends unfinished lines too."""
@@ -73,7 +73,7 @@ class Output:
         self._call = call
         self._left = LOG_PER_CALL
 
-    def _emit(self, stream, lines):
+    def _emit(self, stream, lines, of=None):
         if self._left <= 0:
             return
         if len(lines) > LOG_LINE:
@@ -83,7 +83,7 @@ class Output:
         else:
             lines = cut(lines, self._left) + b"\n" + TRUNCATED
             self._left = 0
-        self._host.send(FRAME_LOG, stream, self._call, b"", lines)
+        self._host.send(FRAME_LOG, stream, self._call if of is None else of, b"", lines)
 
 
 class _Stream(io.RawIOBase):

@@ -296,6 +296,19 @@ def handler(event, context):
     t.is(peer.logs(1), "last words\n");
   });
 
+  test(`F099 ${language}: a line of context.log after its call has ended belongs to no call`, async (t) => {
+    const source = {
+      node: "let kept; exports.handler = (event, c) => { kept ??= c; kept.log.warn('from ' + event); };",
+      python: "kept = []\ndef handler(event, c):\n    kept.append(c)\n    kept[0].log.warn('from ' + str(event))\n",
+    }[language];
+    const peer = await loaded(t, language, source);
+    await peer.invoke(1, 1);
+    await peer.invoke(2, 2);
+    t.regex(peer.logs(1), /from 1/);
+    t.is(peer.logs(2), "");
+    t.regex(peer.logs(0), /from 2/);
+  });
+
   test(`${language}: a container ends when its host is gone`, async (t) => {
     const peer = await loaded(t, language, ECHO[language]);
     peer.close();
