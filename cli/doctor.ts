@@ -64,7 +64,8 @@ export function judgeHost(host: Host): Finding[] {
   const level = `${kind}, cgroups ${cgroups}${host.isolation.seccomp ? ", seccomp" : ""}${host.isolation.ownUid ? ", own uid" : ""}`;
   const runtimes = Object.entries(host.runtimes).map(([name, version]) => (version.startsWith(name) ? version : `${name} ${version}`));
   return [
-    gaps.length === 0 ? ok(`${host.id} isolation`, level) : warn(`${host.id} isolation`, `${level}; ${gaps.join("; ")}`, gapAdvice(kind)),
+    ok(`${host.id} isolation`, level),
+    ...gaps.map((gap) => warn(`${host.id} gap`, gap, gapAdvice(kind))),
     runtimes.length === 0
       ? fail(`${host.id} runtimes`, "none", "see the log of the host: no runtime could be started")
       : ok(`${host.id} runtimes`, runtimes.join(", ")),

@@ -25,6 +25,8 @@ export function exitCodeOf(thrown: unknown): number {
   return EXIT.platform;
 }
 
+const MOST_STACK_LINES = 40;
+
 const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
 const AGAIN = {
   no: "the same again fails again",
@@ -38,6 +40,7 @@ export function explain(thrown: unknown, debug: boolean): string {
   const fault = Fault.from(thrown);
   const text = [
     `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,
+    ...functionStack(fault),
     `  fault: ${CULPRIT[fault.fault]}; ${AGAIN[fault.retry]}`,
     `  next:  ${ERRORS[fault.name].cure}`,
   ];
@@ -54,7 +57,17 @@ export function failureData(thrown: unknown): Record<string, unknown> {
     fault: fault.fault,
     retry: fault.retry,
     next: ERRORS[fault.name].cure,
+    ...(typeof fault.details?.["stack"] === "string" && { stack: fault.details["stack"] }),
   };
+}
+
+/** The stack of the function itself, when it threw: its own lines, never the platform's. */
+function functionStack(fault: Fault): string[] {
+  const stack = fault.details?.["stack"];
+  if (typeof stack !== "string") return [];
+  const rest = stack.startsWith(fault.message) ? stack.slice(fault.message.length) : stack;
+  const lines = printable(rest).split("\n");
+  return lines.filter((line) => line.trim() !== "").slice(0, MOST_STACK_LINES);
 }
 
 function stackOf(error: Error): string {

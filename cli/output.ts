@@ -17,7 +17,7 @@ export async function table(cli: Cli, head: readonly string[], rows: readonly (r
     line(cli, nothing);
     return;
   }
-  for (const text of (await tableText(head, rows)).split("\n")) line(cli, text.trimEnd());
+  line(cli, await tableText(head, rows));
 }
 
 /** The table as text, for stdout and stderr alike. */
@@ -42,7 +42,11 @@ export async function tableText(head: readonly string[], rows: readonly (readonl
   };
   const grid = new Table({ head: [...head], chars, style: { head: [], border: [], "padding-left": 0, "padding-right": 0 } });
   for (const row of rows) grid.push(row.map((cell) => shown(cell)));
-  return grid.toString();
+  return grid
+    .toString()
+    .split("\n")
+    .map((row) => row.trimEnd())
+    .join("\n");
 }
 
 /** Names and values under one another. */

@@ -34,11 +34,20 @@ export const doctor = localCommand({
   action: async (cli, given) => {
     const findings = await examine(cli, given);
     const verdict = worst(findings);
-    const rows = findings.map((row) => [row.verdict, row.check, row.detail, row.next]);
-    await answer(cli, given.json, { verdict, findings }, () => table(cli, ["", "CHECK", "FOUND", "NEXT"], rows, "nothing was checked"));
+    // Advice stands below its row: beside it, the table would be wider than any terminal.
+    const rows = findings.flatMap((row) => [
+      [row.verdict, row.check, row.detail],
+      ...(row.next === undefined ? [] : [["", "", `→ ${row.next}`]]),
+    ]);
+    await answer(cli, given.json, { verdict, findings }, () =>
+      table(cli, ["VERDICT", "CHECK", "FOUND"], blank(rows), "nothing was checked"),
+    );
     if (verdict === "fail") cli.exitCode = EXIT.platform;
   },
 });
+
+/** Spaces instead of nothing, which a table shows as a dash. */
+const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((row) => row.map((cell) => cell || " "));
 
 async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
   const findings: Finding[] = [];

@@ -177,5 +177,6 @@ async function traceText(headers: Readonly<Record<string, string>>): Promise<str
           ["ran", `${(ended - started).toFixed(2)} ms`],
         ]
       : [];
-  return tableText([], [...rows.map(([key, text]) => [key.slice("Pilot-".length).toLowerCase(), printable(text)]), ...spans]);
+  const cells = rows.map(([key, text]) => [key.slice("Pilot-".length).toLowerCase(), printable(text)]);
+  return tableText([], [...cells, ...spans]);
 }

@@ -1,5 +1,4 @@
 /** `pilot pool`: how many instances are kept warm, and how many there are now (F021, F029). */
-import { LIMITS } from "../../protocol/limits.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../../protocol/runtimes.ts";
 import { command, noun } from "../command.ts";
 import { Usage } from "../failure.ts";
@@ -31,26 +30,45 @@ export interface PoolState {
 /** Every configuration with a target or with instances, per host. */
 export function poolStates(pools: readonly Target[], hosts: readonly Host[]): PoolState[] {
   return hosts.flatMap((host) => {
-    const keys = new Map<string, { runtime: string; memoryMb: number; target: number }>();
-    for (const pool of pools)
-      keys.set(`${pool.runtime} ${pool.memoryMb}`, { runtime: pool.runtime, memoryMb: pool.memoryMb, target: pool.warm });
-    for (const row of host.instances) {
-      const key = `${row.runtime} ${row.memoryMb}`;
-      if (!keys.has(key)) keys.set(key, { runtime: row.runtime, memoryMb: row.memoryMb, target: 0 });
+    const keys = new Map<string, Target>();
+    for (const pool of targetsOf(pools, host)) keys.set(`${pool.runtime} ${pool.memoryMb}`, pool);
+    for (const { runtime, memoryMb } of host.instances) {
+      const key = `${runtime} ${memoryMb}`;
+      if (!keys.has(key)) keys.set(key, { runtime, memoryMb, warm: 0 });
     }
-    return [...keys.values()].map((pool) => {
-      const mine = host.instances.filter((row) => row.runtime === pool.runtime && row.memoryMb === pool.memoryMb);
+    return [...keys.values()].map(({ runtime, memoryMb, warm }) => {
+      const mine = host.instances.filter((row) => row.runtime === runtime && row.memoryMb === memoryMb);
       const count = (state: string): number => mine.filter((row) => row.state === state).length;
-      return {
-        host: host.id,
-        ...pool,
-        warm: count("warm"),
-        active: count("active"),
-        booting: count("booting"),
-        draining: count("draining"),
-      };
+      const states = { warm: count("warm"), active: count("active"), booting: count("booting"), draining: count("draining") };
+      return { host: host.id, runtime, memoryMb, target: warm, ...states };
     });
   });
+}
+
+/** The operator's targets; while there are none, a host follows its own. */
+function targetsOf(pools: readonly Target[], host: Host): readonly Target[] {
+  return pools.length > 0 ? pools : (host.pools ?? unowned(host));
+}
+
+/** What a host that does not tell its targets seems to follow: the instances that belong to nobody. */
+function unowned(host: Host): Target[] {
+  const found = new Map<string, Target>();
+  for (const { runtime, memoryMb, account } of host.instances) {
+    if (account !== null) continue;
+    const key = `${runtime} ${memoryMb}`;
+    found.set(key, { runtime, memoryMb, warm: (found.get(key)?.warm ?? 0) + 1 });
+  }
+  return [...found.values()];
+}
+
+/** The targets in force over all hosts: of each configuration the largest. */
+export function targetsInForce(pools: readonly Target[], hosts: readonly Host[]): Target[] {
+  const found = new Map<string, Target>();
+  for (const target of pools.length > 0 ? pools : hosts.flatMap((host) => targetsOf(pools, host))) {
+    const key = `${target.runtime} ${target.memoryMb}`;
+    if (target.warm >= (found.get(key)?.warm ?? 0)) found.set(key, target);
+  }
+  return [...found.values()];
 }
 
 const show = command({
@@ -93,42 +111,39 @@ const set = command({
   ],
   action: (cli, flags, which, warm) =>
     connected(cli, flags, async (platform) => {
-      const { listPools, setPool } = await import("../contracts.ts");
+      const { listPools, setPool, showFleet } = await import("../contracts.ts");
       const before = (await platform.bus.ask(listPools, [], {})).pools;
-      const chosen = targets(before, which, flags.memory);
+      const inForce = before.length > 0 ? before : targetsInForce([], (await platform.bus.ask(showFleet, [], {})).hosts);
+      const chosen = choose(inForce, which, flags.memory).map((one) => ({ ...one, warm }));
+      const isChosen = (pool: Target): boolean => chosen.some((one) => one.runtime === pool.runtime && one.memoryMb === pool.memoryMb);
+      // The first target that is set takes the place of all defaults: those that are not meant are set to what they were.
+      const kept = before.length > 0 ? [] : inForce.filter((pool) => !isChosen(pool));
       const unconfirmed = new Set<string>();
-      for (const target of chosen) {
-        const reply = await platform.bus.ask(setPool, [], { ...target, warm });
+      for (const target of [...kept, ...chosen]) {
+        const reply = await platform.bus.ask(setPool, [], target);
         for (const node of reply.unconfirmed) unconfirmed.add(node);
       }
       noteUnconfirmed(cli, [...unconfirmed]);
       const { pools } = await platform.bus.ask(listPools, [], {});
-      await answer(cli, flags.json, pools, () =>
-        table(
-          cli,
-          ["RUNTIME", "SIZE", "WARM"],
-          pools.map((row) => [row.runtime, `${row.memoryMb} MB`, row.warm]),
-          "no pools",
-        ),
-      );
+      const rows = pools.map((row) => [row.runtime, `${row.memoryMb} MB`, row.warm]);
+      await answer(cli, flags.json, pools, () => table(cli, ["RUNTIME", "SIZE", "WARM"], rows, "no pools"));
     }),
 });
 
 /** The configurations that the words mean; without a size, those of the runtime that exist. */
-export function targets(
-  pools: readonly Target[],
-  which: RuntimeName | "warm",
-  memoryMb: number | undefined,
-): { runtime: RuntimeName; memoryMb: number }[] {
+export function choose(pools: readonly Target[], which: RuntimeName | "warm", memoryMb: number | undefined): Omit<Target, "warm">[] {
   const named = pools.filter(
     (pool) => (which === "warm" || pool.runtime === which) && (memoryMb === undefined || pool.memoryMb === memoryMb),
   );
   if (named.length > 0) return named.map((pool) => ({ runtime: pool.runtime, memoryMb: pool.memoryMb }));
-  if (which === "warm") {
-    if (memoryMb === undefined) throw new Usage("there are no pools; name a runtime");
-    throw new Usage(`no configuration has ${memoryMb} MB; name a runtime to add one`);
-  }
-  return [{ runtime: which, memoryMb: memoryMb ?? LIMITS.memoryDefault.value }];
+  if (which === "warm")
+    throw new Usage(
+      memoryMb === undefined ? "there are no pools; name a runtime" : `no configuration has ${memoryMb} MB; name a runtime to add one`,
+    );
+  // A runtime without a configuration gets the size that the others have.
+  const size = memoryMb ?? Math.max(0, ...pools.map((pool) => pool.memoryMb));
+  if (size === 0) throw new Usage(`there is no configuration of ${which} yet; say its size with --memory MB`);
+  return [{ runtime: which, memoryMb: size }];
 }
 
 function runtimeOrAll(input: string): RuntimeName | "warm" {

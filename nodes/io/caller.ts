@@ -58,7 +58,7 @@ export function openCaller(nc: NatsConnection, prefix: string): Caller {
         }
         const headers: Record<string, string> = {};
         for (const name of msg.headers.keys()) headers[name] = msg.headers.get(name);
-        const fault = faultOf(msg.headers.code, headers);
+        const fault = faultOf(msg.headers.code, headers, msg.data);
         if (fault === undefined) waiting.resolve({ body: msg.data, headers });
         else waiting.reject(fault);
       },
@@ -119,10 +119,22 @@ export function openCaller(nc: NatsConnection, prefix: string): Caller {
   };
 }
 
-function faultOf(status: number, headers: Record<string, string>): Fault | undefined {
+function faultOf(status: number, headers: Record<string, string>, body: Uint8Array): Fault | undefined {
   if (status === 503) return new Fault("Unavailable", "nobody answers calls: is the cluster up?");
   const code = headers["Nats-Service-Error-Code"];
   if (code === undefined) return undefined;
   const name = headers["Pilot-Error"] ?? "";
-  return new Fault(isErrorName(name) ? name : "Internal", headers["Nats-Service-Error"] ?? `error ${code}`, { headers });
+  const said = bodyOf(body);
+  const message = typeof said["message"] === "string" ? said["message"] : (headers["Nats-Service-Error"] ?? `error ${code}`);
+  return new Fault(isErrorName(name) ? name : "Internal", message, { ...said, headers });
+}
+
+/** The fields of an error's JSON body, such as the function's stack; none where it has another form. */
+function bodyOf(body: Uint8Array): Record<string, unknown> {
+  try {
+    const said: unknown = JSON.parse(new TextDecoder().decode(body));
+    return typeof said === "object" && said !== null && !Array.isArray(said) ? (said as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }

@@ -2,7 +2,7 @@
 import Type from "typebox";
 import { request, Strict } from "../contract.ts";
 import { SUBJECT } from "../subjects.ts";
-import { CallSchema, ClassSchema, Count, Id, Memory, Name, RuntimeSchema, Version } from "./records.ts";
+import { CallSchema, ClassSchema, Count, Id, Memory, Name, PoolSchema, RuntimeSchema, Version } from "./records.ts";
 
 const on = (verb: string) => () => SUBJECT.service("fleet", verb);
 
@@ -61,6 +61,8 @@ export const HostSchema = Type.Object({
   isolation: Type.Object({ kind: Type.String(), namespaces: Type.Boolean(), seccomp: Type.Boolean(), cgroups: Type.String(), ownUid: Type.Boolean(), gaps: Type.Array(Type.String()) }),
   runtimes: Type.Record(Type.String(), Type.String()),
   instances: Type.Array(InstanceSchema),
+  /** The warm numbers it follows now: the operator's, or its own defaults while there are none. */
+  pools: Type.Optional(Type.Array(PoolSchema)),
   cache: Type.Array(Type.Object({ digest: Type.String(), bytes: Count, uses: Count })),
   downloads: Count,
   grants: Type.Array(Type.Object({ account: Name, function: Name, version: Version, subscriptions: Count, expiresInMs: Type.Number() })),

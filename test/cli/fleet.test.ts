@@ -1,6 +1,6 @@
 /** What is told from the hosts' own descriptions. */
 import test from "ava";
-import { poolStates, targets } from "../../cli/commands/pool.ts";
+import { choose, poolStates, targetsInForce } from "../../cli/commands/pool.ts";
 import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
 import { Usage } from "../../cli/failure.ts";
 import { type Counters, counts, type Host, type Instance, places, sumFunctions } from "../../cli/fleet.ts";
@@ -117,13 +117,25 @@ test("F021 a pool is named by runtime and size, or by `warm` for all", (t) => {
     { runtime: "node", memoryMb: 512, warm: 2 },
     { runtime: "python", memoryMb: 256, warm: 1 },
   ] as const;
-  t.deepEqual(targets(pools, "warm", undefined), [
+  t.deepEqual(choose(pools, "warm", undefined), [
     { runtime: "node", memoryMb: 512 },
     { runtime: "python", memoryMb: 256 },
   ]);
-  t.deepEqual(targets(pools, "node", undefined), [{ runtime: "node", memoryMb: 512 }]);
-  t.deepEqual(targets(pools, "node", 1_024), [{ runtime: "node", memoryMb: 1_024 }]);
-  t.throws(() => targets(pools, "warm", 64), { instanceOf: Usage });
+  t.deepEqual(choose(pools, "node", undefined), [{ runtime: "node", memoryMb: 512 }]);
+  t.deepEqual(choose(pools, "node", 1_024), [{ runtime: "node", memoryMb: 1_024 }]);
+  t.throws(() => choose(pools, "warm", 64), { instanceOf: Usage });
+});
+
+test("F021 while no target is set, those that the hosts follow are in force", (t) => {
+  const own = [{ runtime: "node" as const, memoryMb: 512, warm: 2 }];
+  const hosts = [
+    host({ pools: own, instances: [instance({ memoryMb: 64 })] }),
+    host({ id: "h2", instances: [instance({ runtime: "python" })] }),
+  ];
+  t.deepEqual(targetsInForce([], hosts), [...own, { runtime: "python", memoryMb: 512, warm: 1 }]);
+  t.deepEqual(targetsInForce([{ runtime: "node", memoryMb: 64, warm: 0 }], hosts), [{ runtime: "node", memoryMb: 64, warm: 0 }]);
+  t.deepEqual(choose(targetsInForce([], hosts), "warm", undefined).length, 2);
+  t.throws(() => choose([], "node", undefined), { instanceOf: Usage });
 });
 
 const verdicts = (found: readonly Finding[]): string[] => found.map((row) => `${row.check}: ${row.verdict}`);
@@ -160,7 +172,7 @@ test("the doctor tells a reduced broker, missing JetStream, missing roles and ga
       runtimes: {},
     }),
   );
-  t.deepEqual(verdicts(bare), ["h1 isolation: warn", "h1 runtimes: fail"]);
+  t.deepEqual(verdicts(bare), ["h1 isolation: ok", "h1 gap: warn", "h1 runtimes: fail"]);
   for (const row of [...reduced, ...bare]) t.is(row.next === undefined, row.verdict === "ok", row.check);
 });
 
