@@ -6,6 +6,9 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { Example } from "./example.ts";
 
+/** How long a call may wait for its place: a small or busy machine boots slowly. */
+const PATIENCE_MS = 20_000;
+
 export interface Placed {
   readonly rung: string;
   readonly path: string;
@@ -26,11 +29,10 @@ export async function placedCall(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Placed> {
   const began = performance.now();
-  const timeoutMs = LIMITS.timeoutDefault.value + LIMITS.waitForPlace.value;
   try {
     const reply = await platform.caller.call(SUBJECT.fn(account, name), example.body, {
-      headers: { ...headers, "Pilot-Trace": "1" },
-      timeoutMs,
+      headers: { ...headers, "Pilot-Trace": "1", "Pilot-Deadline": String(PATIENCE_MS) },
+      timeoutMs: PATIENCE_MS + LIMITS.timeoutDefault.value,
     });
     return read(reply.headers, performance.now() - began, example.judge(reply.body));
   } catch (thrown) {

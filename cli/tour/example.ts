@@ -1,7 +1,6 @@
 /** One folder of examples/ as its `pilot.json` describes it, and whether a reply is what it promises. */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { readExampleFiles } from "../../nodes/io/examples.ts";
 import type { Fault } from "../../protocol/errors.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 
@@ -33,13 +32,11 @@ interface Described {
 
 /** All examples below `<root>/examples`, in the order of the course. */
 export async function readExamples(root: string): Promise<Example[]> {
-  const directory = join(root, "examples");
-  const names = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  return Promise.all(names.sort().map((name) => readExample(join(directory, name))));
+  return (await readExampleFiles(root)).map(({ folder, description }) => exampleOf(folder, description));
 }
 
-async function readExample(folder: string): Promise<Example> {
-  const described = JSON.parse(await readFile(join(folder, "pilot.json"), "utf8")) as Described;
+function exampleOf(folder: string, description: string): Example {
+  const described = JSON.parse(description) as Described;
   const { name, runtime, handler, environment, expectError } = described;
   return {
     folder,

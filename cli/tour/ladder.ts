@@ -72,7 +72,7 @@ function bestOf(seen: readonly Placed[], wanted: Wanted): Placed | undefined {
 }
 
 /** Waits until an instance of the runtime is warm; after the limit the call goes on as it may. */
-async function warmInstance(platform: Connected, runtime: string): Promise<void> {
+export async function warmInstance(platform: Connected, runtime: string): Promise<void> {
   await until(async () => {
     const { hosts } = await platform.bus.ask(showFleet, [], {});
     const warm = hosts.some(({ instances }) => instances.some((one) => one.runtime === runtime && one.state === "warm"));

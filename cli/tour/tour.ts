@@ -5,7 +5,7 @@ import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { publish } from "../publish.ts";
 import { placedCall } from "./call.ts";
 import type { Example } from "./example.ts";
-import { climb } from "./ladder.ts";
+import { climb, warmInstance } from "./ladder.ts";
 
 export interface TourRow {
   readonly name: string;
@@ -26,6 +26,8 @@ const CLIMBERS: Readonly<Record<string, string>> = { hello: "node", total: "node
 export async function tour(platform: Connected, examples: readonly Example[], say: (sentence: string) => void): Promise<TourRow[]> {
   const rows: TourRow[] = [];
   const climbers: (() => Promise<TourRow[]>)[] = [];
+  say("waiting for the pilot light: instances that are booted and belong to nobody");
+  for (const runtime of ["node", "python"]) await warmInstance(platform, runtime);
   for (const example of examples) {
     say(`deploying and calling ${example.name}`);
     const { runtime, handler, environment } = example;
