@@ -90,11 +90,8 @@ export async function up(options: UpOptions = {}): Promise<Running> {
     environment,
     progress: say,
   });
-  if (broker.reduced)
-    say(`reduced: nats-server ${broker.version} from ${broker.origin} lacks features of 2.10 and later`);
-  const store = await openStore(
-    options.temporary === true ? await temporaryStore() : (options.store ?? defaultStore(environment)),
-  );
+  if (broker.reduced) say(`reduced: nats-server ${broker.version} from ${broker.origin} lacks features of 2.10 and later`);
+  const store = await openStore(options.temporary === true ? await temporaryStore() : (options.store ?? defaultStore(environment)));
   let unregister = async (): Promise<void> => undefined;
   const leave = async (): Promise<void> => {
     await unregister();
@@ -125,10 +122,7 @@ export async function up(options: UpOptions = {}): Promise<Running> {
     if (options.signal?.aborted) onAbort();
     await ready;
     const context = store.contextFile("operator");
-    unregister = await register(
-      { nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now() },
-      environment,
-    );
+    unregister = await register({ nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now() }, environment);
     const over = done.finally(async () => {
       options.signal?.removeEventListener("abort", onAbort);
       await leave();

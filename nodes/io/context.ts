@@ -48,27 +48,11 @@ export interface ConnectionSettings {
 
 /** One layer of settings in the words of a context file. */
 type Layer = Readonly<Partial<Record<(typeof KEYS)[number], string>>>;
-const KEYS = [
-  "url",
-  "user",
-  "password",
-  "token",
-  "creds",
-  "nkey",
-  "user_jwt",
-  "user_seed",
-  "cert",
-  "key",
-  "ca",
-  "inbox_prefix",
-] as const;
+const KEYS = ["url", "user", "password", "token", "creds", "nkey", "user_jwt", "user_seed", "cert", "key", "ca", "inbox_prefix"] as const;
 const CREDENTIALS = ["user", "token", "creds", "nkey", "user_jwt"] as const;
 
 /** Rejects with Fault BadRequest when a file or URL that was named cannot be used. */
-export async function resolveConnection(
-  flags: ConnectionFlags,
-  environment: NodeJS.ProcessEnv,
-): Promise<ConnectionSettings> {
+export async function resolveConnection(flags: ConnectionFlags, environment: NodeJS.ProcessEnv): Promise<ConnectionSettings> {
   const fromFlags = withUrlCredentials(flagLayer(flags));
   const fromEnvironment = withUrlCredentials(environmentLayer(environment));
   const named = flags.context ?? nonEmpty(environment["NATS_CONTEXT"]);
@@ -78,8 +62,7 @@ export async function resolveConnection(
   }
   const url = fromFlags.url ?? fromEnvironment.url;
   const given = [fromFlags, fromEnvironment].some((layer) => CREDENTIALS.some((key) => layer[key] !== undefined));
-  const source =
-    fromFlags.url !== undefined ? "--server" : fromEnvironment.url !== undefined ? "NATS_URL" : "flags and environment";
+  const source = fromFlags.url !== undefined ? "--server" : fromEnvironment.url !== undefined ? "NATS_URL" : "flags and environment";
   if (given) return settle([fromFlags, fromEnvironment], source, environment);
   const wanted = url === undefined ? undefined : addresses(url);
   for (const entry of await listRunning(environment)) {
@@ -144,22 +127,15 @@ async function readContext(name: string, environment: NodeJS.ProcessEnv): Promis
   }
 }
 
-async function settle(
-  layers: readonly Layer[],
-  origin: string,
-  environment: NodeJS.ProcessEnv,
-): Promise<ConnectionSettings> {
-  const first = (key: (typeof KEYS)[number]): string | undefined =>
-    layers.find((layer) => layer[key] !== undefined)?.[key];
+async function settle(layers: readonly Layer[], origin: string, environment: NodeJS.ProcessEnv): Promise<ConnectionSettings> {
+  const first = (key: (typeof KEYS)[number]): string | undefined => layers.find((layer) => layer[key] !== undefined)?.[key];
   const url = first("url") ?? "nats://127.0.0.1:4222";
   addresses(url);
   const who = layers.find((layer) => CREDENTIALS.some((key) => layer[key] !== undefined)) ?? {};
   const password = who.password ?? (who.user === undefined ? undefined : first("password"));
   const seedFile = who.nkey;
-  const creds =
-    who.creds === undefined ? undefined : await readNamed(atHome(who.creds, environment), "the credentials file");
-  const nkeySeed =
-    seedFile === undefined ? who.user_seed : (await readNamed(atHome(seedFile, environment), "the nkey file")).trim();
+  const creds = who.creds === undefined ? undefined : await readNamed(atHome(who.creds, environment), "the credentials file");
+  const nkeySeed = seedFile === undefined ? who.user_seed : (await readNamed(atHome(seedFile, environment), "the nkey file")).trim();
   const cert = first("cert");
   const key = first("key");
   const ca = first("ca");
@@ -212,17 +188,12 @@ function withUrlCredentials(layer: Layer): Layer {
   const url = parseUrl(layer.url.split(",")[0]?.trim() ?? "");
   if (url.username === "") return layer;
   const user = decodeURIComponent(url.username);
-  return url.password === ""
-    ? { ...layer, token: user }
-    : { ...layer, user, password: decodeURIComponent(url.password) };
+  return url.password === "" ? { ...layer, token: user } : { ...layer, user, password: decodeURIComponent(url.password) };
 }
 
 function natsDirectory(environment: NodeJS.ProcessEnv): string {
   const base = environment["XDG_CONFIG_HOME"];
-  return join(
-    base !== undefined && isAbsolute(base) ? base : join(environment["HOME"] ?? homedir(), ".config"),
-    "nats",
-  );
+  return join(base !== undefined && isAbsolute(base) ? base : join(environment["HOME"] ?? homedir(), ".config"), "nats");
 }
 
 function atHome(path: string, environment: NodeJS.ProcessEnv): string {

@@ -20,7 +20,7 @@ export interface RunningEntry {
 }
 
 /** `${PILOT_STATE_HOME:-${XDG_STATE_HOME:-~/.local/state}/pilotlight}/running`. */
-export function runningDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+function runningDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   const own = environment["PILOT_STATE_HOME"];
   if (own !== undefined && isAbsolute(own)) return join(own, "running");
   const base = environment["XDG_STATE_HOME"];
@@ -29,10 +29,7 @@ export function runningDirectory(environment: NodeJS.ProcessEnv = process.env): 
 }
 
 /** Adds an entry; the result removes it. */
-export async function register(
-  entry: RunningEntry,
-  environment: NodeJS.ProcessEnv = process.env,
-): Promise<() => Promise<void>> {
+export async function register(entry: RunningEntry, environment: NodeJS.ProcessEnv = process.env): Promise<() => Promise<void>> {
   const directory = runningDirectory(environment);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, `${entry.pid}.json`);

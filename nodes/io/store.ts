@@ -58,12 +58,7 @@ export async function openStore(path: string): Promise<Store> {
       await chmod(join(directory, part), 0o700);
     }
   } catch (error) {
-    throw new Fault(
-      "BadRequest",
-      `the store ${directory} cannot be made: ${(error as Error).message}`,
-      undefined,
-      error,
-    );
+    throw new Fault("BadRequest", `the store ${directory} cannot be made: ${(error as Error).message}`, undefined, error);
   }
   const lock = join(directory, "lock");
   await takeLock(lock, directory);
@@ -77,18 +72,13 @@ export async function openStore(path: string): Promise<Store> {
     async credentials(nodes) {
       const secrets = await readSecrets(secretsFile);
       const password = (user: string): string => (secrets[user] ??= randomBytes(24).toString("base64url"));
-      const wanted = [
-        { role: "operator" as const, node: "operator" },
-        ...nodes,
-        { role: "anonymous" as const, node: "anonymous" },
-      ];
+      const wanted = [{ role: "operator" as const, node: "operator" }, ...nodes, { role: "anonymous" as const, node: "anonymous" }];
       const users = wanted.map(({ role, node }) => ({ role, node, user: node, password: password(node) }));
       const system = { user: "system", password: password("system") };
       await replaceFile(secretsFile, JSON.stringify(secrets, undefined, 2));
       return { users, system };
     },
-    writeContext: (name, context) =>
-      replaceFile(join(directory, "contexts", `${name}.json`), `${JSON.stringify(context, undefined, 2)}\n`),
+    writeContext: (name, context) => replaceFile(join(directory, "contexts", `${name}.json`), `${JSON.stringify(context, undefined, 2)}\n`),
     release: () => rm(lock, { force: true }),
     async remove() {
       for (const part of await readdir(directory)) {
@@ -124,20 +114,13 @@ async function readSecrets(path: string): Promise<Record<string, string>> {
   });
   try {
     const parsed: unknown = JSON.parse(found);
-    if (
-      typeof parsed === "object" &&
-      parsed !== null &&
-      Object.values(parsed).every((value) => typeof value === "string")
-    ) {
+    if (typeof parsed === "object" && parsed !== null && Object.values(parsed).every((value) => typeof value === "string")) {
       return parsed as Record<string, string>;
     }
   } catch {
     // said below
   }
-  throw new Fault(
-    "Conflict",
-    `${path} is damaged; remove it and new credentials are made (old context files then stop working)`,
-  );
+  throw new Fault("Conflict", `${path} is damaged; remove it and new credentials are made (old context files then stop working)`);
 }
 
 /** The lock is made by link(2), which fails when it is there; its content is complete from the first moment. */
@@ -155,10 +138,7 @@ async function takeLock(lock: string, directory: string): Promise<void> {
       }
       const holder = await holderOf(lock);
       if (holder !== undefined) {
-        throw new Fault(
-          "Conflict",
-          `the store ${directory} is in use by process ${holder}; stop that one, or give another with --store`,
-        );
+        throw new Fault("Conflict", `the store ${directory} is in use by process ${holder}; stop that one, or give another with --store`);
       }
       await removeStale(lock, `${draft}.stale`);
     }

@@ -110,10 +110,7 @@ test("files of credentials and seeds are read", async (t) => {
   await writeFile(join(home.directory, "me.creds"), "-----BEGIN");
   await writeFile(join(home.directory, "me.nk"), "SUAB\n");
   t.is((await resolveConnection({ creds: "~/me.creds" }, home.environment)).creds, "-----BEGIN");
-  t.is(
-    (await resolveConnection({}, { ...home.environment, NATS_NKEY: join(home.directory, "me.nk") })).nkeySeed,
-    "SUAB",
-  );
+  t.is((await resolveConnection({}, { ...home.environment, NATS_NKEY: join(home.directory, "me.nk") })).nkeySeed, "SUAB");
 });
 
 test("what cannot be used is named in a plain refusal", async (t) => {
@@ -133,10 +130,7 @@ test("what cannot be used is named in a plain refusal", async (t) => {
 test("entries of dead processes are ignored and removed", async (t) => {
   const home = await homeOf(t);
   const context = await home.context("dead", { url: "nats://127.0.0.1:4711", user: "operator" });
-  await register(
-    { nats: "nats://127.0.0.1:4711", store: "/", context, pid: 2 ** 22 + 1, startedAt: 1 },
-    home.environment,
-  );
+  await register({ nats: "nats://127.0.0.1:4711", store: "/", context, pid: 2 ** 22 + 1, startedAt: 1 }, home.environment);
   const running = join(home.directory, ".local", "state", "pilotlight", "running");
   await writeFile(join(running, "99.json"), "garbage");
   t.is((await resolveConnection({}, home.environment)).user, undefined);

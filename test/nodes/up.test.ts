@@ -58,10 +58,7 @@ async function roomOf(t: ExecutionContext): Promise<Room> {
 
 const pidsOf = (running: Running): number[] => NAMES.map((name) => running.pidOf(name) ?? 0);
 const gone = (pids: readonly number[]): Promise<true | undefined> =>
-  until(
-    async () => ((await Promise.all(pids.map(startedAt))).every((one) => one === undefined) ? true : undefined),
-    15_000,
-  );
+  until(async () => ((await Promise.all(pids.map(startedAt))).every((one) => one === undefined) ? true : undefined), 15_000);
 const replaced = (running: Running, name: string, old: number | undefined): Promise<number | undefined> =>
   until(() => {
     const now = running.pidOf(name);
@@ -76,10 +73,7 @@ test("up starts the parts, says where it is, and leaves no process after stop", 
   t.deepEqual(await listRunning(room.environment).then((all) => all.map(({ pid, nats }) => ({ pid, nats }))), [
     { pid: process.pid, nats: running.nats },
   ]);
-  const settings = await resolveConnection(
-    {},
-    { HOME: room.store, PILOT_STATE_HOME: room.environment["PILOT_STATE_HOME"] },
-  );
+  const settings = await resolveConnection({}, { HOME: room.store, PILOT_STATE_HOME: room.environment["PILOT_STATE_HOME"] });
   t.is(settings.user, "operator");
   const nc = await connect({
     servers: [...settings.servers],
@@ -116,10 +110,7 @@ test("two forms on one store: the second is told who has it; a lock of a dead pr
   const error = await t.throwsAsync(room.up(), { instanceOf: Fault, name: "Conflict" });
   t.regex(error?.message ?? "", new RegExp(`in use by process ${process.pid}`));
   await first.stop();
-  await writeFile(
-    join(room.store, "lock"),
-    JSON.stringify({ pid: process.pid, startedAt: "another life of this pid" }),
-  );
+  await writeFile(join(room.store, "lock"), JSON.stringify({ pid: process.pid, startedAt: "another life of this pid" }));
   await (await room.up()).stop();
   await writeFile(join(room.store, "lock"), "half a fi");
   await t.notThrowsAsync(room.up());
@@ -211,14 +202,10 @@ test("a temporary form removes its store, and a named store is never removed", a
 
 test("kill -9 of up leaves no process behind, and the store can be used again", async (t) => {
   const room = await roomOf(t);
-  const alone: ChildProcess = spawn(
-    process.execPath,
-    [fileURLToPath(new URL("../support/up-alone.js", import.meta.url)), room.store],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: room.environment,
-    },
-  );
+  const alone: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL("../support/up-alone.js", import.meta.url)), room.store], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: room.environment,
+  });
   t.teardown(() => alone.kill("SIGKILL"));
   if (alone.stdout === null) return t.fail();
   const [line] = (await once(createInterface(alone.stdout), "line")) as [string];

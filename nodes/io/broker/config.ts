@@ -76,10 +76,7 @@ ${anonymous === undefined ? "" : `no_auth_user: ${text(anonymous.user)}\n`}`;
 
 function userLine(user: BrokerUser): string {
   const { publish, subscribe } = permissionsOf(user.role, user.node);
-  const hears =
-    user.role === "operator"
-      ? list(subscribe)
-      : `{ allow: ${list(subscribe)}, deny: ${list([`${OPERATOR_INBOX}.>`])} }`;
+  const hears = user.role === "operator" ? list(subscribe) : `{ allow: ${list(subscribe)}, deny: ${list([`${OPERATOR_INBOX}.>`])} }`;
   return `{ user: ${text(user.user)}, password: ${text(user.password)}, permissions: { publish: ${list(publish)}, subscribe: ${hears} } }`;
 }
 
@@ -89,8 +86,7 @@ function list(subjects: readonly string[]): string {
 
 function text(value: string): string {
   for (const character of value) {
-    if (character < " " || character === "\u007f")
-      throw new RangeError(`a control character in ${JSON.stringify(value)}`);
+    if (character < " " || character === "\u007f") throw new RangeError(`a control character in ${JSON.stringify(value)}`);
   }
   return JSON.stringify(value);
 }

