@@ -19,7 +19,8 @@ export class Boots {
   /** Runs a boot when it is its turn. Throws BootFailed at once when LIMITS.waitingBoots are waiting. */
   async run<Result>(urgent: boolean, boot: () => Promise<Result>): Promise<Result> {
     if (this.#running >= this.#atOnce) {
-      if (this.#urgent.length + this.#patient.length >= LIMITS.waitingBoots.value) throw new Fault("BootFailed", "Too many sandboxes are waiting to boot.");
+      if (this.#urgent.length + this.#patient.length >= LIMITS.waitingBoots.value)
+        throw new Fault("BootFailed", "Too many sandboxes are waiting to boot.");
       await new Promise<void>((begin) => (urgent ? this.#urgent : this.#patient).push({ begin }));
     } else this.#running += 1;
     try {

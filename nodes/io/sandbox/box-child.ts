@@ -50,7 +50,7 @@ export class BoxChild {
 
   start(socketPath: string): void {
     try {
-      this.#groups?.create(this.#order.group, this.#order.instanceMb);
+      this.#groups?.create(this.#order.group, this.#order.instanceMb, this.#order.shares);
     } catch (error) {
       void this.#end(null, null, `its control group could not be made: ${(error as Error).message}`);
       return;
@@ -143,7 +143,15 @@ export class BoxChild {
     child?.stdout?.destroy();
     child?.stderr?.destroy();
     const error = spawnError ?? left;
-    this.#report({ is: "gone", id: this.id, code, signal, oomKills, output: this.#tail.text(), ...(error === undefined ? {} : { spawnError: error }) });
+    this.#report({
+      is: "gone",
+      id: this.id,
+      code,
+      signal,
+      oomKills,
+      output: this.#tail.text(),
+      ...(error === undefined ? {} : { spawnError: error }),
+    });
   }
 }
 

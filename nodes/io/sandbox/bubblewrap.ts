@@ -10,9 +10,11 @@ import { join } from "node:path";
 import type { RuntimeName } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import type { Bound } from "./interpreter.ts";
 import { asUser, type BoxCommand, bornIn, type Kind, type Place } from "./kind.ts";
+import { FLAGS, type Runnable } from "./runnable.ts";
 import { seccompFilter } from "./seccomp.ts";
-import { type Bound, type Interpreter, networkFiles, stageRoot } from "./stage.ts";
+import { networkFiles, stageRoot } from "./stage.ts";
 
 interface Root {
   readonly path: string;
@@ -20,18 +22,6 @@ interface Root {
   readonly inside: string;
   readonly bootstrap: string;
 }
-
-export interface Runnable {
-  readonly interpreter: Interpreter;
-  /** Path of the bootstrap on the host; its folder goes with it. */
-  readonly bootstrap: string;
-}
-
-/** Words between an interpreter and its bootstrap, and after it. */
-export const FLAGS: Record<RuntimeName, { before: readonly string[]; after: readonly string[] }> = {
-  node: { before: ["--no-warnings"], after: [] },
-  python: { before: ["-I", "-B", "-S"], after: ["--zygote"] },
-};
 
 export class Bubblewrap implements Kind {
   readonly #roots = new Map<RuntimeName, Root>();
@@ -46,7 +36,12 @@ export class Bubblewrap implements Kind {
     for (const [runtime, { interpreter, bootstrap }] of runtimes) {
       const path = join(directory, runtime);
       const bound = stageRoot(path, runtime, interpreter, bootstrap);
-      this.#roots.set(runtime, { path, bound, inside: interpreter.inside, bootstrap: `/runtime/${bootstrap.slice(bootstrap.lastIndexOf("/") + 1)}` });
+      this.#roots.set(runtime, {
+        path,
+        bound,
+        inside: interpreter.inside,
+        bootstrap: `/runtime/${bootstrap.slice(bootstrap.lastIndexOf("/") + 1)}`,
+      });
     }
     const filters = [true, false].map((unixSockets) => seccompFilter(process.arch, unixSockets));
     this.filtered = filters.every((filter) => filter !== undefined);

@@ -39,6 +39,8 @@ export class Container implements SandboxedContainer {
   #listener: ContainerListener | undefined;
   #held: Frame[] = [];
   #cause: EndCause | undefined;
+  /** It was killed because it lived on without a channel. */
+  #deaf = false;
   #end: { readonly cause: EndCause; readonly output: string } | undefined;
   #last: ContainerStats = NO_STATS;
 
@@ -128,7 +130,10 @@ export class Container implements SandboxedContainer {
     else if (!this.#parts.tellsExit) this.#body.kill();
     else {
       // Its exit is reported in a moment and says more. One that lives on without a channel is of no use.
-      const timer = setTimeout(() => this.#broken("it closed its channel"), LIMITS.channelGrace.value);
+      const timer = setTimeout(() => {
+        this.#deaf = true;
+        this.#body.kill();
+      }, LIMITS.channelGrace.value);
       void this.#body.gone.then(() => clearTimeout(timer));
     }
   }
@@ -142,6 +147,7 @@ export class Container implements SandboxedContainer {
     if (this.#cause !== undefined) return this.#cause;
     if (gone.lost) return { kind: "spawnerLost" };
     if (gone.oomKills > 0 && gone.code !== 0) return { kind: "outOfMemory" };
+    if (this.#deaf) return { kind: "protocol", detail: "it closed its channel" };
     if (gone.signal !== null) return { kind: "signalled", signal: gone.signal };
     // A box tells the signal that ended its runtime as 128 + number.
     const signal = gone.code !== null && gone.code > 128 ? signalName(gone.code - 128) : undefined;

@@ -12,7 +12,8 @@ const LONGEST_PATH = 103;
 
 /** Listens at a path. Throws BootFailed when the path is too long for a socket. */
 export async function listen(path: string, mode: number, visitor: (socket: Socket) => void): Promise<Server> {
-  if (Buffer.byteLength(path) > LONGEST_PATH) throw new Fault("BootFailed", `The path ${path} is too long for a socket. Choose a shorter run directory.`);
+  if (Buffer.byteLength(path) > LONGEST_PATH)
+    throw new Fault("BootFailed", `The path ${path} is too long for a socket. Choose a shorter run directory.`);
   const server = createServer(visitor);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -15,13 +15,23 @@ export function findGaps(level: Level): string[] {
   const gap = (when: boolean, sentence: string): void => {
     if (when) gaps.push(sentence);
   };
-  gap(level.kind === "process", "Functions are plain processes: they see the host's files as their user may, other processes, and the whole network.");
+  gap(
+    level.kind === "process",
+    "Functions are plain processes: they see the host's files as their user may, other processes, and the whole network.",
+  );
   gap(level.kind === "process", "A function can fill the disk file by file, and a process that leaves its tree may outlive its container.");
-  gap(level.groups === "none", "There are no control groups here: memory and processes are watched a few times a second instead of bounded by the kernel, and cpu is not shared out.");
+  gap(
+    level.groups === "none",
+    "There are no control groups here: memory and processes are watched a few times a second instead of bounded by the kernel, and cpu is not shared out.",
+  );
   gap(level.groups === "v2", "Control groups of version 2 are used; this code was never run on such a machine by its authors.");
   gap(!level.ownUid, "Instances run as the agent's own user: the agent is not root, or its directories are closed to other users.");
   gap(level.kind === "bubblewrap" && !level.filtered, `There is no system call filter for processor ${process.arch}.`);
-  gap(level.kind === "bubblewrap", "A function deployed with --network shares the host's network: it reaches services on loopback and the broker's port, where only its lack of credentials stops it.");
-  for (const runtime of ["node", "python"] as const) gap(!level.runtimes.includes(runtime), `The runtime ${runtime} was not found on this host.`);
+  gap(
+    level.kind === "bubblewrap",
+    "A function deployed with --network shares the host's network: it reaches services on loopback and the broker's port, where only its lack of credentials stops it.",
+  );
+  for (const runtime of ["node", "python"] as const)
+    gap(!level.runtimes.includes(runtime), `The runtime ${runtime} was not found on this host.`);
   return gaps;
 }

@@ -1,5 +1,5 @@
 /** Small synchronous reads and writes on control group files. They touch kernel memory only and take microseconds. */
-import { openSync, readSync, readFileSync, readdirSync, rmdirSync, writeFileSync, writeSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, readSync, rmdirSync, writeFileSync, writeSync } from "node:fs";
 
 const scratch = Buffer.alloc(4096);
 

@@ -9,8 +9,19 @@ import { closeSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerLimits, ContainerStats } from "../../../actors/instance/sandbox.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { childGroups, killAll, openControl, readField, readOpen, readPids, readText, removeGroup, tryWrite, writeOpen } from "./group-files.ts";
-import { BOOTING, type GroupHandle, type GroupName, type Groups } from "./groups.ts";
+import {
+  childGroups,
+  killAll,
+  openControl,
+  readField,
+  readOpen,
+  readPids,
+  readText,
+  removeGroup,
+  tryWrite,
+  writeOpen,
+} from "./group-files.ts";
+import type { GroupHandle, GroupName, Groups } from "./groups.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 const TREES = ["memory", "pids", "freezer"] as const;
@@ -42,11 +53,12 @@ export class GroupsV1 implements Groups {
   }
 
   #path(controller: Controller, name: GroupName): string {
-    if (controller === "cpu" || controller === "cpuacct") return join(MOUNT, controller, `${this.#root}.${name.instance}.${name.container}`);
+    if (controller === "cpu" || controller === "cpuacct")
+      return join(MOUNT, controller, `${this.#root}.${name.instance}.${name.container}`);
     return join(MOUNT, controller, this.#root, name.instance, name.container);
   }
 
-  create(name: GroupName, instanceMb: number): void {
+  create(name: GroupName, instanceMb: number, shares: number): void {
     const instance = join(MOUNT, "memory", this.#root, name.instance);
     if (!existsSync(instance)) {
       for (const path of trees(this.#root, name.instance)) mkdirSync(path, { recursive: true });
@@ -56,7 +68,7 @@ export class GroupsV1 implements Groups {
     }
     for (const controller of CONTROLLERS) mkdirSync(this.#path(controller, name), { recursive: true });
     tryWrite(join(this.#path("memory", name), "memory.swappiness"), 0);
-    tryWrite(join(this.#path("cpu", name), "cpu.shares"), BOOTING.cpuShares);
+    tryWrite(join(this.#path("cpu", name), "cpu.shares"), shares);
     tryWrite(join(this.#path("pids", name), "pids.max"), LIMITS.processes.value);
   }
 
@@ -167,7 +179,11 @@ class HandleV1 implements GroupHandle {
     }
     tryWrite(this.#swapLimit, bytes);
     writeOpen(this.#pidsMax, limits.processes);
-    writeOpen(this.#shares, Math.max(2, Math.round(limits.cpuShares)));
+    this.weigh(limits.cpuShares);
+  }
+
+  weigh(shares: number): void {
+    writeOpen(this.#shares, Math.max(2, Math.round(shares)));
   }
 
   #tryLimit(bytes: number): boolean {

@@ -6,8 +6,19 @@ import { closeSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerLimits, ContainerStats } from "../../../actors/instance/sandbox.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { childGroups, killAll, openControl, readField, readOpen, readPids, readText, removeGroup, tryWrite, writeOpen } from "./group-files.ts";
-import { type GroupHandle, type GroupName, type Groups } from "./groups.ts";
+import {
+  childGroups,
+  killAll,
+  openControl,
+  readField,
+  readOpen,
+  readPids,
+  readText,
+  removeGroup,
+  tryWrite,
+  writeOpen,
+} from "./group-files.ts";
+import type { GroupHandle, GroupName, Groups } from "./groups.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 const NEEDED = ["cpu", "memory", "pids"] as const;
@@ -27,7 +38,12 @@ export function v2Works(root: string): boolean {
     tryWrite(join(MOUNT, "cgroup.subtree_control"), NEEDED.map((controller) => `+${controller}`).join(" "));
     mkdirSync(join(MOUNT, root), { recursive: true });
     tryWrite(join(MOUNT, root, "cgroup.subtree_control"), NEEDED.map((controller) => `+${controller}`).join(" "));
-    return NEEDED.every((controller) => readText(join(MOUNT, root, "cgroup.subtree_control")).trim().split(" ").includes(controller));
+    return NEEDED.every((controller) =>
+      readText(join(MOUNT, root, "cgroup.subtree_control"))
+        .trim()
+        .split(" ")
+        .includes(controller),
+    );
   } catch {
     return false;
   }
@@ -44,7 +60,7 @@ export class GroupsV2 implements Groups {
     return join(MOUNT, this.#root, name.instance, name.container, file);
   }
 
-  create(name: GroupName, instanceMb: number): void {
+  create(name: GroupName, instanceMb: number, shares: number): void {
     const instance = join(MOUNT, this.#root, name.instance);
     if (!existsSync(instance)) {
       mkdirSync(instance, { recursive: true });
@@ -55,7 +71,7 @@ export class GroupsV2 implements Groups {
     mkdirSync(this.#path(name), { recursive: true });
     tryWrite(this.#path(name, "memory.swap.max"), 0);
     tryWrite(this.#path(name, "memory.oom.group"), 1);
-    tryWrite(this.#path(name, "cpu.weight"), 1);
+    tryWrite(this.#path(name, "cpu.weight"), weightOf(shares));
     tryWrite(this.#path(name, "pids.max"), LIMITS.processes.value);
   }
 
@@ -144,7 +160,11 @@ class HandleV2 implements GroupHandle {
   limit(limits: ContainerLimits): void {
     writeOpen(this.#max, limits.memoryMb * MB);
     writeOpen(this.#pidsMax, limits.processes);
-    writeOpen(this.#weight, weightOf(limits.cpuShares));
+    this.weigh(limits.cpuShares);
+  }
+
+  weigh(shares: number): void {
+    writeOpen(this.#weight, weightOf(shares));
   }
 
   freeze(): void {

@@ -14,12 +14,15 @@ export interface GroupName {
 /** Group of an instance's zygote; no container id may look like it. */
 export const ZYGOTE = "_zygote";
 
-/** Priority and bounds of a box that boots: it must not disturb calls that run. */
-export const BOOTING = { cpuShares: 2 } as const;
+/**
+ * Cpu shares before a container has an owner. `background`: a stock of spares must not disturb calls that run, but starves
+ * on a machine that is full; `waited`: somebody waits for this boot, or it has starved for long enough.
+ */
+export const SHARES = { background: 2, waited: 512 } as const;
 
 export interface Groups {
-  /** Makes the instance's group (when it is new) and the container's, with the bounds of a booting box. */
-  create(name: GroupName, instanceMb: number): void;
+  /** Makes the instance's group (when it is new) and the container's, with the bounds of a box without an owner. */
+  create(name: GroupName, instanceMb: number, shares: number): void;
   /** Files into which a process writes 0 to be in the group from birth. */
   doors(name: GroupName): readonly string[];
   /** Moves a live process into the group; may block for tens of milliseconds. */
@@ -43,6 +46,8 @@ export interface Groups {
 
 export interface GroupHandle {
   limit(limits: ContainerLimits): void;
+  /** Sets the cpu shares alone. */
+  weigh(shares: number): void;
   freeze(): void;
   thaw(): void;
   stats(): ContainerStats;

@@ -4,9 +4,10 @@
  * I1  Every body (box or fork) that was ordered is settled: by the spawner's report, or after the spawner was lost.
  * I2  An instance's directory and group go only when all its bodies are gone.
  */
-import { link, copyFile, rename, stat, chmod, rm } from "node:fs/promises";
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+
 import { randomBytes } from "node:crypto";
+import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmod, copyFile, link, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Isolation, RuntimeName, Sandbox, SandboxedContainer, StartOrder } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
@@ -16,13 +17,14 @@ import { type Body, Box, Fork, type Gone } from "./body.ts";
 import type { Boots } from "./boots.ts";
 import { Container } from "./container.ts";
 import { Door } from "./door.ts";
-import { type GroupHandle, type GroupName, type Groups, ZYGOTE } from "./groups.ts";
+import { type GroupHandle, type GroupName, type Groups, SHARES, ZYGOTE } from "./groups.ts";
 import { Instance } from "./instance.ts";
 import type { Kind, Place } from "./kind.ts";
 import type { Report, SpawnerSetup } from "./orders.ts";
 import { writeOwner } from "./owner.ts";
 import { type Ready, untilReady } from "./ready.ts";
 import { SpawnerLink } from "./spawner-link.ts";
+import { removeRunDirectory } from "./sweep.ts";
 import { Watch } from "./watch.ts";
 import { Zygote } from "./zygote.ts";
 
@@ -71,7 +73,8 @@ export class HostSandbox implements Sandbox {
   }
 
   async start(order: StartOrder, urgent: boolean): Promise<SandboxedContainer> {
-    if (!INSTANCE.test(order.instance) || !CONTAINER.test(order.container)) throw new Fault("BootFailed", `Bad name of an instance or container: ${order.instance}/${order.container}.`);
+    if (!INSTANCE.test(order.instance) || !CONTAINER.test(order.container))
+      throw new Fault("BootFailed", `Bad name of an instance or container: ${order.instance}/${order.container}.`);
     if (this.#closed) throw new Fault("BootFailed", "The sandbox is closed.");
     const ordered = performance.now();
     const instance = this.#instance(order);
@@ -101,7 +104,7 @@ export class HostSandbox implements Sandbox {
     this.#door.close();
     // The spawner sweeps groups and directory as its last act.
     await this.#link.close();
-    await rm(this.#parts.setup.runDirectory, { recursive: true, force: true });
+    await removeRunDirectory(this.#parts.setup.runDirectory);
   }
 
   // ---- boots
@@ -109,7 +112,9 @@ export class HostSandbox implements Sandbox {
   async #boot(instance: Instance, order: StartOrder, urgent: boolean, ordered: number): Promise<Container> {
     const fork = RUNTIMES[order.runtime].containers === "fork";
     const group: GroupName = { instance: order.instance, container: order.container };
-    const { body, ready } = fork ? await this.#bootFork(instance, order.runtime, group, urgent) : await this.#bootBox(instance, order.runtime, group, urgent);
+    const { body, ready } = fork
+      ? await this.#bootFork(instance, order.runtime, group, urgent)
+      : await this.#bootBox(instance, order.runtime, group, urgent);
     const container = new Container({
       id: order.container,
       instance: order.instance,
@@ -118,7 +123,8 @@ export class HostSandbox implements Sandbox {
       body,
       tellsExit: !fork,
       deliver: (hostPath, name) => this.#deliver(instance.place, hostPath, name),
-      complain: (message, error) => this.#parts.log("warn", message, { instance: order.instance, container: order.container, error: String(error) }),
+      complain: (message, error) =>
+        this.#parts.log("warn", message, { instance: order.instance, container: order.container, error: String(error) }),
     });
     if (instance.removal !== undefined) {
       await container.stop();
@@ -145,9 +151,13 @@ export class HostSandbox implements Sandbox {
       });
       this.#door.expect(id, (socket, rest) => box.attach(socket, rest));
       const ready = untilReady(box, born);
-      this.#link.send({ do: "box", id, ...command, group, instanceMb: instance.instanceMb });
-      const said = await ready;
+      const shares = urgent ? SHARES.waited : SHARES.background;
+      this.#link.send({ do: "box", id, ...command, group, instanceMb: instance.instanceMb, shares });
+      const starved = setTimeout(() => this.#favour(group), LIMITS.boot.value / 3);
+      const said = await ready.finally(() => clearTimeout(starved));
       box.handle = this.#handle(group, box.pid ?? 0);
+      // A zygote works only when somebody waits for a fork.
+      box.handle.weigh(group.container === ZYGOTE ? SHARES.waited : SHARES.background);
       return { body: box, ready: said };
     });
   }
@@ -159,7 +169,13 @@ export class HostSandbox implements Sandbox {
     this.#add(instance, fork);
     try {
       const ready = await zygote.fork(fork);
-      const { pid } = await this.#link.ask({ do: "adopt", zygote: zygote.box.id, innerPid: ready.pid, group, instanceMb: instance.instanceMb });
+      const { pid } = await this.#link.ask({
+        do: "adopt",
+        zygote: zygote.box.id,
+        innerPid: ready.pid,
+        group,
+        instanceMb: instance.instanceMb,
+      });
       fork.pid = pid;
       fork.handle = this.#handle(group, pid ?? 0);
       return { body: fork, ready };
@@ -205,13 +221,26 @@ export class HostSandbox implements Sandbox {
     };
   }
 
+  #favour(group: GroupName): void {
+    try {
+      const handle = this.#parts.groups?.open(group);
+      handle?.weigh(SHARES.waited);
+      handle?.close();
+    } catch {
+      // it was not even made yet
+    }
+  }
+
   #handle(group: GroupName, pid: number): GroupHandle {
     return this.#parts.groups?.open(group) ?? this.#watch.open(pid);
   }
 
   async #clear(fork: Fork, box: string): Promise<Partial<Gone>> {
     const answer = await this.#link.ask({ do: "clear", group: fork.group, box, ...(fork.pid === undefined ? {} : { pid: fork.pid }) });
-    return { oomKills: (answer.oomKills ?? 0) + (this.#parts.groups === undefined ? (fork.handle?.oomKills() ?? 0) : 0), output: answer.output ?? "" };
+    return {
+      oomKills: (answer.oomKills ?? 0) + (this.#parts.groups === undefined ? (fork.handle?.oomKills() ?? 0) : 0),
+      output: answer.output ?? "",
+    };
   }
 
   // ---- instances

@@ -2,27 +2,29 @@
  * Opens the sandbox of a host. `auto` takes the strongest kind that really runs here and says what is missing.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, realpathSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { chmodSync, lstatSync, mkdirSync, realpathSync, rmdirSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Isolation, RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
-import { RUNTIMES } from "../../../runtimes/index.ts";
 import { Boots } from "./boots.ts";
-import { Bubblewrap, type Runnable } from "./bubblewrap.ts";
+import { Bubblewrap } from "./bubblewrap.ts";
 import { findGaps } from "./gaps.ts";
 import { HostSandbox, type Log } from "./host-sandbox.ts";
+import { openToAll } from "./interpreter.ts";
 import { findGroups, type GroupsKind, openGroups } from "./open-groups.ts";
 import { takeOver, writeOwner } from "./owner.ts";
 import { Plain } from "./plain.ts";
 import { probe } from "./probe.ts";
-import { type Interpreter, nodeInterpreter, openToAll, pythonInterpreter } from "./stage.ts";
+import { findRunnables, type Runnable } from "./runnable.ts";
 import { sweep } from "./sweep.ts";
 
 export interface SandboxOptions {
   readonly kind: "auto" | "bubblewrap" | "process";
-  /** Directory of this agent alone: swept at the start, gone after close. Short, because sockets live in it. */
+  /**
+   * Directory of this agent alone: what an earlier run left in it is swept at the start, and nothing of ours is left
+   * after close. One whose path is too long for sockets or closed to other users is replaced by one in the temporary directory.
+   */
   readonly runDirectory: string;
   /** Name of the groups below each controller; default `pilot-` and a hash of the run directory. */
   readonly cgroupRoot?: string;
@@ -53,22 +55,31 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
 async function open(kind: "bubblewrap" | "process", options: SandboxOptions): Promise<Sandbox> {
   if (kind === "bubblewrap" && process.platform !== "linux") throw new Fault("BootFailed", "bubblewrap exists on Linux only.");
   const given = resolve(options.runDirectory);
-  mkdirSync(given, { recursive: true });
-  const runDirectory = realpathSync(given);
-  const hash = createHash("sha256").update(runDirectory).digest();
+  const hash = createHash("sha256").update(given).digest();
+  const runDirectory = usableDirectory(given, hash);
+  if (runDirectory !== given) options.log("debug", "sandboxes run in another directory than the given one", { given, runDirectory });
   const groupRoot = options.cgroupRoot ?? `pilot-${hash.toString("hex").slice(0, 10)}`;
   await takeOver(runDirectory);
   const found = findGroups(groupRoot);
   // Groups of an earlier run are swept also when this kind does not use them.
-  for (const complaint of await sweep(openGroups(found, groupRoot), runDirectory)) options.log("warn", "the sweep left something", { complaint });
+  for (const complaint of await sweep(openGroups(found, groupRoot), runDirectory))
+    options.log("warn", "the sweep left something", { complaint });
   const groupsKind: GroupsKind = kind === "process" ? "none" : findGroups(groupRoot);
   layOut(runDirectory);
 
-  const runtimes = findRuntimes(options);
+  const runtimes = findRunnables(options.bootstraps);
   const ownUid = process.getuid?.() === 0 && usableByOthers(runDirectory, runtimes);
-  const shape = kind === "bubblewrap" ? new Bubblewrap(join(runDirectory, "root"), runtimes) : new Plain(join(runDirectory, "root"), runtimes);
+  const shape =
+    kind === "bubblewrap" ? new Bubblewrap(join(runDirectory, "root"), runtimes) : new Plain(join(runDirectory, "root"), runtimes);
   const filtered = shape instanceof Bubblewrap && shape.filtered;
-  const isolation: Isolation = { kind, namespaces: kind === "bubblewrap", seccomp: filtered, cgroups: groupsKind, ownUid, gaps: findGaps({ kind, groups: groupsKind, ownUid, filtered, runtimes: [...runtimes.keys()] }) };
+  const isolation: Isolation = {
+    kind,
+    namespaces: kind === "bubblewrap",
+    seccomp: filtered,
+    cgroups: groupsKind,
+    ownUid,
+    gaps: findGaps({ kind, groups: groupsKind, ownUid, filtered, runtimes: [...runtimes.keys()] }),
+  };
   const sandbox = new HostSandbox({
     isolation,
     kind: shape,
@@ -88,40 +99,47 @@ async function open(kind: "bubblewrap" | "process", options: SandboxOptions): Pr
   return sandbox;
 }
 
+/** Leaves room for what is appended to make the address of a socket. */
+const LONGEST_DIRECTORY = 75;
+
+// A path that is too long for sockets, or closed to the users that instances run as, is replaced by one in the
+// temporary directory that a later run finds again.
+function usableDirectory(given: string, hash: Buffer): string {
+  mkdirSync(given, { recursive: true });
+  const real = realpathSync(given);
+  const closed = process.getuid?.() === 0 && !openToAll(dirname(real));
+  if (Buffer.byteLength(real) <= LONGEST_DIRECTORY && !closed) return real;
+  const other = join(realpathSync(tmpdir()), `pilot-${hash.toString("hex").slice(0, 10)}`);
+  mkdirSync(other, { recursive: true, mode: 0o711 });
+  const { uid } = lstatSync(other);
+  // The name can be guessed: a directory or link that somebody else put there is not walked into.
+  if (!lstatSync(other).isDirectory() || uid !== process.getuid?.())
+    throw new Fault("BootFailed", `${other} belongs to somebody else. Remove it, or choose another directory than ${given}.`);
+  try {
+    rmdirSync(given);
+  } catch {
+    // somebody keeps something in it
+  }
+  return other;
+}
+
 // Other users may pass through, into what is theirs by owner and mode; only the agent's own socket is closed to all.
 function layOut(runDirectory: string): void {
   mkdirSync(runDirectory, { recursive: true });
   chmodSync(runDirectory, 0o711);
-  for (const [name, mode] of [["agent", 0o700], ["i", 0o711], ["root", 0o755]] as const) {
+  for (const [name, mode] of [
+    ["agent", 0o700],
+    ["i", 0o711],
+    ["root", 0o755],
+  ] as const) {
     mkdirSync(join(runDirectory, name), { recursive: true });
     chmodSync(join(runDirectory, name), mode);
   }
   writeOwner(runDirectory);
 }
 
-function findRuntimes(options: SandboxOptions): Map<RuntimeName, Runnable> {
-  const interpreters: Record<RuntimeName, Interpreter | undefined> = { node: nodeInterpreter(), python: pythonInterpreter() };
-  const runtimes = new Map<RuntimeName, Runnable>();
-  for (const { name, bootstrap } of Object.values(RUNTIMES)) {
-    const interpreter = interpreters[name];
-    const file = options.bootstraps?.[name] ?? join(projectRoot(), bootstrap);
-    if (interpreter !== undefined && existsSync(file)) runtimes.set(name, { interpreter, bootstrap: file });
-  }
-  return runtimes;
-}
-
 function usableByOthers(runDirectory: string, runtimes: ReadonlyMap<RuntimeName, Runnable>): boolean {
   // A single closed binary is copied; a closed directory (a Python in somebody's home) cannot be.
   const directories = [...runtimes.values()].flatMap(({ interpreter }) => interpreter.bound.slice(1).map((bound) => bound.from));
   return openToAll(dirname(runDirectory)) && directories.every(openToAll);
-}
-
-/** The folder that holds package.json, from wherever this file was built to. */
-function projectRoot(): string {
-  const given = process.env["PILOT_ROOT"];
-  if (given !== undefined) return given;
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    if (existsSync(join(at, "package.json")) && existsSync(join(at, "runtimes"))) return at;
-    if (at === dirname(at)) throw new Fault("BootFailed", "The project's folder was not found. Set PILOT_ROOT.");
-  }
 }

@@ -39,7 +39,8 @@ export function asUser(uid: number | undefined): string[] {
 }
 
 // $1… are the doors, then --, then the command. Raising one's own OOM score makes the host's killer take boxes before anything else.
-const ENTER = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 97; shift; done; shift; echo 900 2>/dev/null > /proc/self/oom_score_adj; ulimit -c 0; ulimit -n 1024; exec "$@"';
+const ENTER =
+  'while [ "$1" != -- ]; do echo 0 > "$1" || exit 97; shift; done; shift; echo 900 2>/dev/null > /proc/self/oom_score_adj; ulimit -c 0; ulimit -n 1024; exec "$@"';
 
 /**
  * A command that dies with its parent from its first instruction and enters its control group before it becomes itself:

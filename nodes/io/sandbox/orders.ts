@@ -22,9 +22,17 @@ export type Order =
       readonly tellsPid: boolean;
       readonly group: GroupName;
       readonly instanceMb: number;
+      readonly shares: number;
     }
   /** Finds a fork by its pid inside box `zygote` and moves it into its own group. Answered. */
-  | { readonly do: "adopt"; readonly ask: number; readonly zygote: string; readonly innerPid: number; readonly group: GroupName; readonly instanceMb: number }
+  | {
+      readonly do: "adopt";
+      readonly ask: number;
+      readonly zygote: string;
+      readonly innerPid: number;
+      readonly group: GroupName;
+      readonly instanceMb: number;
+    }
   /** Kills whatever is left in a group (and below `pid`) and removes it. Answered when nothing is left. */
   | { readonly do: "clear"; readonly ask: number; readonly group: GroupName; readonly pid?: number; readonly box: string }
   /** Removes the group of an instance and its directory. Answered. */
@@ -46,4 +54,11 @@ export type Report =
       readonly output: string;
       readonly spawnError?: string;
     }
-  | { readonly is: "answer"; readonly ask: number; readonly error?: string; readonly pid?: number; readonly oomKills?: number; readonly output?: string };
+  | {
+      readonly is: "answer";
+      readonly ask: number;
+      readonly error?: string;
+      readonly pid?: number;
+      readonly oomKills?: number;
+      readonly output?: string;
+    };

@@ -45,7 +45,10 @@ export async function takeOver(runDirectory: string): Promise<void> {
     return;
   }
   if (owner.agent.pid !== process.pid && same(owner.agent)) {
-    throw new Fault("Conflict", `Process ${owner.agent.pid} already runs sandboxes in ${runDirectory}. Stop it, or choose another directory.`);
+    throw new Fault(
+      "Conflict",
+      `Process ${owner.agent.pid} already runs sandboxes in ${runDirectory}. Stop it, or choose another directory.`,
+    );
   }
   const spawner = owner.spawner;
   if (spawner === undefined || !same(spawner)) return;

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import type { RuntimeName } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { FLAGS, type Runnable } from "./bubblewrap.ts";
 import type { BoxCommand, Kind, Place } from "./kind.ts";
+import { FLAGS, type Runnable } from "./runnable.ts";
 import { stageBootstrap } from "./stage.ts";
 
 const KiB = 1024;
@@ -45,13 +45,27 @@ export class Plain implements Kind {
     if (command === undefined) throw new Fault("BootFailed", `This host has no ${runtime}.`);
     const scratch = join(place.directory, "scratch");
     // -f counts blocks of 512 bytes in POSIX shells. What a shell refuses is left as it is: these are extra walls.
-    const bounds = [`ulimit -c 0`, `ulimit -n 1024`, `ulimit -f ${(LIMITS.scratch.value / KiB) * 2}`, ...(place.uid === undefined ? [] : [`ulimit -p ${LIMITS.processes.value} 2>/dev/null || ulimit -u ${LIMITS.processes.value}`])];
+    const bounds = [
+      `ulimit -c 0`,
+      `ulimit -n 1024`,
+      `ulimit -f ${(LIMITS.scratch.value / KiB) * 2}`,
+      ...(place.uid === undefined ? [] : [`ulimit -p ${LIMITS.processes.value} 2>/dev/null || ulimit -u ${LIMITS.processes.value}`]),
+    ];
     const shell = ["sh", "-c", `{ ${bounds.join("; ")}; } 2>/dev/null; exec "$@"`, "sh"];
-    const user = place.uid === undefined ? [] : ["--reuid", `${place.uid}`, "--regid", `${place.uid}`, "--clear-groups"];
-    const careful = this.#setpriv ? ["setpriv", "--pdeathsig", "KILL", "--no-new-privs", ...(place.uid === undefined ? [] : ["--inh-caps=-all", "--bounding-set=-all"]), ...user, "--"] : [];
+    const user =
+      place.uid === undefined
+        ? []
+        : ["--reuid", `${place.uid}`, "--regid", `${place.uid}`, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+    // The parent-death signal comes last: a change of user clears it.
+    const careful = this.#setpriv ? ["setpriv", "--no-new-privs", ...user, "--", "setpriv", "--pdeathsig", "KILL", "--"] : [];
     return {
       argv: [...shell, ...careful, ...command],
-      environment: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: scratch, TMPDIR: scratch, LANG: "C.UTF-8" },
+      environment: {
+        PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        HOME: scratch,
+        TMPDIR: scratch,
+        LANG: "C.UTF-8",
+      },
       directory: scratch,
       files: [],
       tellsPid: false,

@@ -6,7 +6,10 @@ const INSTANCE = "probe";
 /** Throws BootFailed when a box does not boot. */
 export async function probe(sandbox: Sandbox): Promise<void> {
   try {
-    const container = await sandbox.start({ instance: INSTANCE, container: "probe", runtime: "node", instanceMb: 512, network: false }, true);
+    const container = await sandbox.start(
+      { instance: INSTANCE, container: "probe", runtime: "node", instanceMb: 512, network: false },
+      true,
+    );
     await container.stop();
   } finally {
     await sandbox.remove(INSTANCE);

@@ -3,7 +3,7 @@
  * and how much memory they have. Linux reads /proc; elsewhere `ps` is asked.
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessRow {
   readonly pid: number;
@@ -39,9 +39,10 @@ export function treeOf(root: number, table: ReadonlyMap<number, ProcessRow>): Pr
   return [...found.values()];
 }
 
-/** Start of a process in clock ticks since boot: with the pid it names a process for good. Undefined when it is gone or unknown here. */
+/** Start of a process in clock ticks since boot: with the pid it names a process for good. Undefined when it is dead or unknown here. */
 export function startTime(pid: number): string | undefined {
-  return statFields(pid)?.[19];
+  const fields = statFields(pid);
+  return fields?.[0] === "Z" ? undefined : fields?.[19];
 }
 
 /** Pid of a process as the innermost pid namespace sees it, or undefined. */
@@ -53,6 +54,21 @@ export function innerPid(pid: number): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Processes whose environment was built for an instance below a directory: what is left of plain containers. Linux only. */
+export function strays(instances: string): number[] {
+  if (process.platform !== "linux") return [];
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${instances}/`);
+      } catch {
+        return false;
+      }
+    });
 }
 
 export function alive(pid: number): boolean {

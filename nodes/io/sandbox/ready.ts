@@ -39,7 +39,9 @@ export async function untilReady(body: Body, also: Promise<void>): Promise<Ready
       body.onFrame = () => {};
     };
     body.onClosed = (why) => why.kind === "broken" && fail(`broke the protocol: ${why.detail}`);
-    void body.gone.then((gone) => fail(gone.lost ? "was lost with the spawner" : `ended (${gone.error ?? gone.signal ?? `exit ${gone.code}`})`));
+    void body.gone.then((gone) =>
+      fail(gone.lost ? "was lost with the spawner" : `ended (${gone.error ?? gone.signal ?? `exit ${gone.code}`})`),
+    );
   });
   try {
     const [said] = await Promise.all([ready, Promise.race([also, body.gone])]);
@@ -49,7 +51,12 @@ export async function untilReady(body: Body, also: Promise<void>): Promise<Ready
     body.kill();
     const { output } = await body.gone;
     const tail = output.trim();
-    throw new Fault("BootFailed", `The sandbox ${(error as Error).message}.${tail === "" ? "" : ` Its last output: ${tail}`}`, undefined, error);
+    throw new Fault(
+      "BootFailed",
+      `The sandbox ${(error as Error).message}.${tail === "" ? "" : ` Its last output: ${tail}`}`,
+      undefined,
+      error,
+    );
   } finally {
     clearTimeout(timer);
     body.onClosed = () => {};

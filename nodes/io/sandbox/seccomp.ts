@@ -109,7 +109,12 @@ type Step = readonly [code: number, jumpTrue: number, jumpFalse: number, value: 
 export function seccompFilter(architecture: string, unixSockets: boolean): Uint8Array | undefined {
   if (architecture !== "x64" && architecture !== "arm64") return undefined;
   const { column, audit, clone, socket, ioctl } = ARCHITECTURES[architecture];
-  const steps: Step[] = [[LOAD, 0, 0, ARCHITECTURE], [EQUAL, 1, 0, audit], [RETURN, 0, 0, KILL], [LOAD, 0, 0, NUMBER]];
+  const steps: Step[] = [
+    [LOAD, 0, 0, ARCHITECTURE],
+    [EQUAL, 1, 0, audit],
+    [RETURN, 0, 0, KILL],
+    [LOAD, 0, 0, NUMBER],
+  ];
   if (architecture === "x64") steps.push([AT_LEAST, 0, 1, 0x40000000], [RETURN, 0, 0, KILL]);
   const refuse = (rows: readonly (readonly [string, number, number])[], error: number): void => {
     for (const row of rows) {
@@ -119,14 +124,26 @@ export function seccompFilter(architecture: string, unixSockets: boolean): Uint8
   };
   refuse(DENIED, EPERM);
   refuse(ABSENT, ENOSYS);
-  steps.push([EQUAL, 0, 4, clone], [LOAD, 0, 0, FIRST_ARGUMENT], [ANY_BIT, 0, 1, NAMESPACE_FLAGS], [RETURN, 0, 0, FAIL | EPERM], [RETURN, 0, 0, ALLOW]);
+  steps.push(
+    [EQUAL, 0, 4, clone],
+    [LOAD, 0, 0, FIRST_ARGUMENT],
+    [ANY_BIT, 0, 1, NAMESPACE_FLAGS],
+    [RETURN, 0, 0, FAIL | EPERM],
+    [RETURN, 0, 0, ALLOW],
+  );
   const families = unixSockets ? [1, 2, 10, 16] : [2, 10, 16];
   steps.push([EQUAL, 0, families.length + 3, socket], [LOAD, 0, 0, FIRST_ARGUMENT]);
   families.forEach((family, at) => {
     steps.push([EQUAL, families.length - at, 0, family]);
   });
   steps.push([RETURN, 0, 0, FAIL | EAFNOSUPPORT], [RETURN, 0, 0, ALLOW]);
-  steps.push([EQUAL, 0, 4, ioctl], [LOAD, 0, 0, SECOND_ARGUMENT], [EQUAL, 1, 0, TIOCSTI], [EQUAL, 0, 1, TIOCLINUX], [RETURN, 0, 0, FAIL | EPERM]);
+  steps.push(
+    [EQUAL, 0, 4, ioctl],
+    [LOAD, 0, 0, SECOND_ARGUMENT],
+    [EQUAL, 1, 0, TIOCSTI],
+    [EQUAL, 0, 1, TIOCLINUX],
+    [RETURN, 0, 0, FAIL | EPERM],
+  );
   steps.push([RETURN, 0, 0, ALLOW]);
   const program = new DataView(new ArrayBuffer(steps.length * 8));
   steps.forEach(([code, jumpTrue, jumpFalse, value], index) => {

@@ -9,6 +9,7 @@ import { rm } from "node:fs/promises";
 import { BoxChild } from "./box-child.ts";
 import { clearGroup, until } from "./clear.ts";
 import { killAll } from "./group-files.ts";
+import { SHARES } from "./groups.ts";
 import { openGroups } from "./open-groups.ts";
 import type { Order, Report, SpawnerSetup } from "./orders.ts";
 import { innerPid, processTable, treeOf } from "./process-table.ts";
@@ -25,7 +26,10 @@ function report(what: Report): void {
   if (what.is === "gone") boxes.delete(what.id);
 }
 
-async function answer(order: Order & { ask: number }, work: () => Promise<Omit<Extract<Report, { is: "answer" }>, "is" | "ask">>): Promise<void> {
+async function answer(
+  order: Order & { ask: number },
+  work: () => Promise<Omit<Extract<Report, { is: "answer" }>, "is" | "ask">>,
+): Promise<void> {
   try {
     report({ is: "answer", ask: order.ask, ...(await work()) });
   } catch (error) {
@@ -38,9 +42,11 @@ async function adopt(order: Asked<"adopt">): Promise<{ pid: number }> {
   const zygote = boxes.get(order.zygote);
   if (zygote?.pid === undefined) throw new Error("its zygote is gone");
   const candidates = groups === undefined ? treeOf(zygote.pid, processTable()).map((row) => row.pid) : groups.members(zygote.group);
-  const pid = candidates.find((candidate) => innerPid(candidate) === order.innerPid || (groups === undefined && candidate === order.innerPid));
+  const pid = candidates.find(
+    (candidate) => innerPid(candidate) === order.innerPid || (groups === undefined && candidate === order.innerPid),
+  );
   if (pid === undefined) throw new Error(`no process ${order.innerPid} in its box`);
-  groups?.create(order.group, order.instanceMb);
+  groups?.create(order.group, order.instanceMb, SHARES.background);
   groups?.adopt(order.group, pid);
   return { pid };
 }

@@ -1,9 +1,14 @@
 /** Removes what a killed agent left behind: processes in its groups, the groups, and its directory. */
-import { readdir, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { clearGroup, until } from "./clear.ts";
+import { killAll } from "./group-files.ts";
 import type { Groups } from "./groups.ts";
 import { OWNER_FILE } from "./owner.ts";
+import { strays } from "./process-table.ts";
+
+/** What an agent makes in its run directory: its door, its instances, the roots of boxes. */
+export const RUN_ENTRIES = ["agent", "i", "root"] as const;
 
 /** Empties every group below the root and removes the directory's contents. Returns complaints about what stayed. */
 export async function sweep(groups: Groups | undefined, runDirectory: string): Promise<string[]> {
@@ -17,14 +22,17 @@ export async function sweep(groups: Groups | undefined, runDirectory: string): P
     );
     if (!groups.removeRoot()) complaints.push("the root group could not be removed");
   }
-  await removeDirectory(runDirectory);
+  killAll(strays(join(runDirectory, "i")));
+  await removeRunDirectory(runDirectory);
   return complaints.filter((complaint) => complaint !== "");
 }
 
-// The owner's file goes last and the directory only when empty: a new agent that moves in meanwhile must see who is still at work.
-async function removeDirectory(path: string): Promise<void> {
-  const names = await readdir(path).catch(() => []);
-  await Promise.all(names.filter((name) => name !== OWNER_FILE).map((name) => rm(join(path, name), { recursive: true, force: true })));
+/**
+ * Removes what is ours in a run directory, and the directory itself when nothing else is in it. The owner's file goes
+ * last: a new agent that moves in meanwhile must see who is still at work.
+ */
+export async function removeRunDirectory(path: string): Promise<void> {
+  await Promise.all(RUN_ENTRIES.map((name) => rm(join(path, name), { recursive: true, force: true })));
   await rm(join(path, OWNER_FILE), { force: true });
   await rmdir(path).catch(() => {});
 }

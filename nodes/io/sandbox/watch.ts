@@ -5,8 +5,8 @@
  */
 import type { ContainerLimits, ContainerStats } from "../../../actors/instance/sandbox.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import type { GroupHandle } from "./groups.ts";
 import { killAll } from "./group-files.ts";
+import type { GroupHandle } from "./groups.ts";
 import { type ProcessRow, processTable, treeOf } from "./process-table.ts";
 
 const MB = 1024 * 1024;
@@ -61,6 +61,9 @@ class WatchedTree implements GroupHandle {
   limit(limits: ContainerLimits): void {
     this.#limits = limits;
   }
+
+  /** Nobody shares out the cpu here. */
+  weigh(): void {}
 
   freeze(): void {
     this.#signal("SIGSTOP");

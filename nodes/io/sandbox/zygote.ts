@@ -7,7 +7,7 @@ import type { Server, Socket } from "node:net";
 import { Fault } from "../../../protocol/errors.ts";
 import { FRAME } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { Box, type Fork } from "./body.ts";
+import type { Box, Fork } from "./body.ts";
 import { Channel } from "./channel.ts";
 import { listen } from "./door.ts";
 import { type Ready, readReady } from "./ready.ts";

@@ -1,5 +1,5 @@
 /** A whole agent as a process of its own, to be killed by a test: opens a sandbox, starts containers, says so, and waits. */
-import { openHostile, type KindName, Victim } from "./hostile.ts";
+import { type KindName, openHostile, Victim } from "./hostile.ts";
 
 const [kind = "bubblewrap", runDirectory = "", cgroupRoot = ""] = process.argv.slice(2);
 const { sandbox } = await openHostile(kind as KindName, { runDirectory, cgroupRoot });

@@ -53,7 +53,8 @@ export class Victim {
       container.listen({
         frame: (frame) => {
           this.frames += 1;
-          if (frame.type === FRAME.result) this.#answers.get(frame.id)?.(frame.flags === 1 ? JSON.parse(Buffer.from(frame.payload).toString()) : frame.payload.slice());
+          if (frame.type === FRAME.result)
+            this.#answers.get(frame.id)?.(frame.flags === 1 ? JSON.parse(Buffer.from(frame.payload).toString()) : frame.payload.slice());
         },
         ended: (cause, output) => {
           this.ends += 1;
@@ -63,7 +64,11 @@ export class Victim {
     });
   }
 
-  static async start(sandbox: Sandbox, runtime: RuntimeName, order: { instance?: string; network?: boolean; memoryMb?: number } = {}): Promise<Victim> {
+  static async start(
+    sandbox: Sandbox,
+    runtime: RuntimeName,
+    order: { instance?: string; network?: boolean; memoryMb?: number } = {},
+  ): Promise<Victim> {
     count += 1;
     const container = await sandbox.start(
       { instance: order.instance ?? `i-${count}`, container: `c-${count}`, runtime, instanceMb: 1024, network: order.network ?? false },
@@ -103,7 +108,11 @@ export class Victim {
 export function groupsLeft(root: string): string[] {
   return ["memory", "cpu", "cpuacct", "pids", "freezer", "."].flatMap((controller) => {
     const mount = join("/sys/fs/cgroup", controller);
-    return existsSync(mount) ? readdirSync(mount).filter((name) => name === root || name.startsWith(`${root}.`)).map((name) => join(mount, name)) : [];
+    return existsSync(mount)
+      ? readdirSync(mount)
+          .filter((name) => name === root || name.startsWith(`${root}.`))
+          .map((name) => join(mount, name))
+      : [];
   });
 }
 

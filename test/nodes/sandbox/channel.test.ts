@@ -1,0 +1,107 @@
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
+import { Channel, type Closed } from "../../../nodes/io/sandbox/channel.ts";
+import { FRAME, type Frame, FrameReader, frameHead } from "../../../protocol/frames.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { temporaryDirectory } from "../../support/temp.ts";
+import { until } from "../../support/until.ts";
+
+const NOTHING = new Uint8Array(0);
+
+interface Pair {
+  readonly far: Socket;
+  readonly channel: Channel;
+  readonly frames: Frame[];
+  readonly closes: Closed[];
+}
+
+async function pair(t: ExecutionContext): Promise<Pair> {
+  const path = join(await temporaryDirectory(t), "s");
+  const server = createServer().listen(path);
+  t.teardown(() => server.close());
+  await once(server, "listening");
+  const far = connect(path).on("error", () => {});
+  const [near] = (await once(server, "connection")) as [Socket];
+  const frames: Frame[] = [];
+  const closes: Closed[] = [];
+  const channel = new Channel(
+    near,
+    undefined,
+    (frame) => frames.push(frame),
+    (why) => closes.push(why),
+  );
+  t.teardown(() => {
+    far.destroy();
+    channel.destroy();
+  });
+  return { far, channel, frames, closes };
+}
+
+test("F100 any bytes at all either make frames or close the channel once, and never throw", async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 20 }), async (chunks) => {
+      const { far, closes } = await pair(t);
+      for (const chunk of chunks) far.write(chunk);
+      far.end();
+      await until(() => closes.length > 0, "the channel to close");
+      t.is(closes.length, 1);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("F100 frames of every size cross in both directions unchanged", async (t) => {
+  const { far, channel, frames } = await pair(t);
+  const back: Frame[] = [];
+  const reader = new FrameReader((frame) => back.push(frame), LIMITS.frameExtra.value, LIMITS.framePayload.value);
+  far.on("data", (chunk: Buffer) => reader.feed(chunk));
+  const sizes = [0, 1, 2048, 2049, 70_000, 3 << 20];
+  sizes.forEach((size, id) => {
+    const payload = new Uint8Array(size).fill(id);
+    far.write(frameHead(FRAME.result, 1, id, NOTHING, size));
+    far.write(payload);
+    channel.send(FRAME.call, 0, id, Buffer.from("extra"), payload);
+  });
+  await until(() => frames.length === sizes.length && back.length === sizes.length, "all frames to arrive");
+  for (const list of [frames, back]) {
+    list.forEach((frame, id) => {
+      t.is(frame.id, id);
+      t.true(Buffer.from(frame.payload).equals(Buffer.alloc(sizes[id] ?? 0, id)));
+    });
+  }
+});
+
+test("F100 a frame that claims too much closes the channel before it is read", async (t) => {
+  const { far, closes } = await pair(t);
+  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.framePayload.value + 1));
+  await until(() => closes.length > 0, "the channel to close");
+  t.is(closes[0]?.kind, "broken");
+});
+
+test("F100 one frame in endless tiny pieces closes the channel", async (t) => {
+  const { far, closes } = await pair(t);
+  far.setNoDelay(true);
+  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.framePayload.value));
+  const drip = (): void => {
+    if (closes.length === 0 && !far.destroyed) far.write("x", () => setImmediate(drip));
+  };
+  drip();
+  await until(() => closes.length > 0, "the channel to close", 30_000);
+  t.is(closes[0]?.kind, "broken");
+});
+
+test("F100 a reader that never reads is told apart by false, and ended at the bound", async (t) => {
+  const { far, channel, closes } = await pair(t);
+  far.pause();
+  const payload = new Uint8Array(8 << 20);
+  let told = true;
+  for (let sent = 0; sent <= LIMITS.channelBacklog.value + 2 * payload.length; sent += payload.length)
+    told = channel.send(FRAME.call, 0, 1, NOTHING, payload);
+  t.false(told);
+  await until(() => closes.length > 0, "the channel to close");
+  t.is(closes[0]?.kind, "broken");
+  t.false(channel.send(FRAME.call, 0, 1, NOTHING, NOTHING));
+});
