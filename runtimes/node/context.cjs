@@ -101,7 +101,7 @@ class Context {
     const call = this.#call;
     return {
       get: (key) => ask(call, { kind: "kv.get", call, key: String(key) }),
-      put: (_key, value) => ask(call, { kind: "kv.put", call, key: String(key) }, value),
+      put: (key, value) => ask(call, { kind: "kv.put", call, key: String(key) }, value),
       delete: (key) => ask(call, { kind: "kv.delete", call, key: String(key) }),
     };
   }
