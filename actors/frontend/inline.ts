@@ -1,24 +1,8 @@
 /** Code inside the request (F002): `pilot.inline.<account>` with a JSON body; nothing is registered. */
-import Type, { type Static } from "typebox";
 import { Fault } from "../../protocol/errors.ts";
-import { checked, Strict } from "../../protocol/contract.ts";
 import { isName } from "../../protocol/names.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { Memory, RuntimeSchema, Timeout } from "../../protocol/messages/records.ts";
-
-const InlineRequestSchema = Strict({
-  runtime: Type.Optional(RuntimeSchema),
-  /** Source text, at most LIMITS.inlineSource. */
-  code: Type.String({ minLength: 1 }),
-  /** Name of the exported function; default "handler". */
-  handler: Type.Optional(Type.String({ minLength: 1, maxLength: 128, pattern: "^[A-Za-z_$][A-Za-z0-9_$.]*$" })),
-  /** What the handler gets; default null. */
-  event: Type.Optional(Type.Unknown()),
-  memoryMb: Type.Optional(Memory),
-  timeoutMs: Type.Optional(Timeout),
-});
-export type InlineRequest = Static<typeof InlineRequestSchema>;
-const inlineRequest = checked(InlineRequestSchema);
+import { type InlineRequest, inlineRequest } from "../../protocol/messages/inline.ts";
 
 /** Reads account and body. Throws BadName, BadRequest or PayloadTooLarge. */
 export function readInline(subject: string, body: Uint8Array): { account: string; request: InlineRequest } {

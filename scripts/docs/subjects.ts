@@ -1,6 +1,7 @@
 /** docs/subjects.md, from protocol/subjects.ts, headers.ts and every contract of protocol/messages/. */
 import { CALL_HEADERS, REPLY_HEADERS } from "../../protocol/headers.ts";
 import { CONTRACTS } from "../../protocol/messages/index.ts";
+import { inlineRequest } from "../../protocol/messages/inline.ts";
 import { permissionsOf, type Role, SUBJECT } from "../../protocol/subjects.ts";
 import { SHARED, shape } from "./shape.ts";
 import { code, GENERATED, table } from "./table.ts";
@@ -69,6 +70,10 @@ ${table(
   ["header", "meaning"],
   Object.entries(REPLY_HEADERS).map(([name, meaning]) => [code(name), meaning]),
 )}
+
+## Code inside a request
+
+The body on \`pilot.inline.<account>\` is JSON: ${code(shape(inlineRequest.schema))}. The reply is that of the code.
 
 ## Messages
 

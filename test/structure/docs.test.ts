@@ -46,6 +46,47 @@ test("a row is covered by the tests whose titles begin with its id", async (t) =
   for (const id of found.keys()) t.regex(id, /^F(?:0\d\d|100)$/);
 });
 
+test("every test that SPECIFICATION.md names exists", async (t) => {
+  const lines = (await readFile(join(projectRoot(), "SPECIFICATION.md"), "utf8")).split("\n").filter((line) => line.startsWith("| "));
+  let named = 0;
+  for (const line of lines) {
+    for (const [, file = "", title = ""] of line.matchAll(/`(test\/[^`]+)`: "([^"]+)"/g)) {
+      named += 1;
+      const source = await readFile(join(projectRoot(), file), "utf8").catch(() => "");
+      t.true(source.includes(title), `${file} has no test "${title}"`);
+    }
+  }
+  t.true(named > 50);
+});
+
+test("every dependency has its reason", async (t) => {
+  const reasons = await readFile(join(projectRoot(), "docs/decisions/dependencies.md"), "utf8");
+  const manifest = JSON.parse(await readFile(join(projectRoot(), "package.json"), "utf8")) as Record<
+    string,
+    Record<string, string> | undefined
+  >;
+  const wanted = ["dependencies", "devDependencies", "optionalDependencies"].flatMap((kind) => Object.keys(manifest[kind] ?? {}));
+  for (const name of wanted) t.true(reasons.includes(`\`${name}\``), `${name} has no reason in docs/decisions/dependencies.md`);
+  const rows = [...reasons.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, cell = ""]) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
+  );
+  t.deepEqual(
+    rows.filter((name) => name !== undefined && !wanted.includes(name)),
+    [],
+    "rows without a dependency",
+  );
+});
+
+test("decisions are numbered, and each has its parts", async (t) => {
+  const directory = join(projectRoot(), "docs/decisions");
+  const files = (await readdir(directory)).filter((name) => /^\d{4}-/.test(name)).sort();
+  for (const [index, name] of files.entries()) {
+    t.true(name.startsWith(String(index).padStart(4, "0")), `${name} is out of order`);
+    const text = await readFile(join(directory, name), "utf8");
+    for (const part of ["Status: ", "## Context", "## Decision", "## Consequences"]) t.true(text.includes(part), `${name} has no ${part}`);
+  }
+});
+
 test("links between documents lead somewhere", async (t) => {
   const root = projectRoot();
   const pages = [

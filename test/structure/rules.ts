@@ -21,7 +21,7 @@ export interface Layer {
 export const LAYERS: readonly Layer[] = [
   { folder: "protocol", ours: ["protocol"], packages: ["typebox", "msgpackr"], pure: true },
   { folder: "actors", ours: ["protocol", "actors"], packages: ["xstate"], packageTypes: ["typebox"], pure: true },
-  { folder: "runtimes", ours: ["protocol", "runtimes"], packages: [], pure: true },
+  { folder: "runtimes", ours: ["protocol", "runtimes"], types: ["actors"], packages: [], pure: true },
   {
     folder: "nodes",
     ours: ["protocol", "actors", "runtimes", "nodes"],
