@@ -92,6 +92,7 @@ export const LIMITS = {
   keepAlive: limit(600_000, "ms", "how long an idle container is kept, unless the function says otherwise"),
   // host
   waitingBoots: limit(10_000, "count", "boots waiting for a core, else BootFailed"),
+  instanceSlots: limit(10_000, "count", "instances of one host, each with its own user id, else BootFailed"),
   spawnerStarts: limit(5, "count", "attempts to start a spawner before the host gives up, else BootFailed"),
   clear: limit(10_000, "ms", "how long the processes and groups of an ended container may take to vanish before it is reported"),
   memoryLook: limit(200, "ms", "how often memory is looked at where there are no control groups"),
@@ -114,6 +115,8 @@ export const LIMITS = {
   pileUp: limit(50, "ms", "how long after a gap of its clock a host drops direct calls and refuses orders: what piled up meanwhile"),
   drainAnnounced: limit(1_000, "ms", "how long a host is announced as draining before it leaves its subject"),
   handedOn: limit(10_000, "count", "calls a host has handed on and holds until they are taken, else Throttled"),
+  lateReplies: limit(10_000, "count", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
+  lateReplyBytes: limit(64 * MiB, "bytes", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
   publishSubject: limit(256, "bytes", "subject of context.publish, else BadRequest"),
   dataKey: limit(256, "bytes", "key of context.kv, else BadRequest"),
   logRate: limit(1_024 * KiB, "bytes", "log output of one host per second that is kept; the rest is dropped and counted"),
@@ -141,6 +144,11 @@ export const LIMITS = {
   restartWindow: limit(30_000, "ms", "the window in which restarts are counted"),
   restartDelayMin: limit(100, "ms", "wait before the first restart; doubled with each further one in the window"),
   restartDelayMax: limit(3_000, "ms", "longest wait before a restart"),
+  // commands
+  replyGrace: limit(2_000, "ms", "what a command waits for a reply beyond the call's own deadline and time limit, else InstanceLost"),
+  doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
+  doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
+  shownStack: limit(40, "count", "lines of a function's stack that a command shows; the rest is left out"),
 } as const satisfies Record<string, Limit>;
 
 export type LimitName = keyof typeof LIMITS;

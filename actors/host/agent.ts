@@ -64,6 +64,7 @@ class Agent implements Host {
   readonly #announcements: Announcements;
   readonly #records: Records;
   readonly #logs: Logs;
+  readonly #replies: Replies;
   readonly #requests: Requests;
   readonly #handed: HandedCalls;
   readonly #desk: Desk;
@@ -83,7 +84,8 @@ class Agent implements Host {
     const counters = this.#counters;
     const stamp = new CallStamp(random.id(8));
     const times = new CreateTimes();
-    const replies = new Replies(bus, host);
+    const replies = new Replies(bus, host, counters);
+    this.#replies = replies;
     const versions = new Versions((account, name, version) => ports.versions(account, name, version));
     this.#gap = new Gap(clock.now());
     this.#slots = new Slots(this.#functions);
@@ -134,7 +136,7 @@ class Agent implements Host {
       times,
       isDraining: () => !this.#isTaking(),
     });
-    this.#reports = new Reports({ host, epoch: this.#epoch, control, clock, announce: () => this.#announcements.flush() });
+    this.#reports = new Reports({ host, epoch: this.#epoch, control, clock, announce: () => this.#announcements.flush(), dropped: (count) => count > 0 && counters.add("reports.dropped", count) });
     this.#runner = new Runner({
       clock,
       log,
@@ -318,6 +320,7 @@ class Agent implements Host {
       this.#counters.add("clock.gaps");
       this.#ports.log.warn("the process slept; what piled up is dropped", { ms: Math.round(gap) });
     }
+    this.#replies.catchUp(now);
     this.#desk.sweep(now);
     this.#handed.sweep();
     for (const slot of [...this.#slots.all()]) {

@@ -94,7 +94,7 @@ export class Instances implements ContainerOwner {
 
   /** True when the host may promise that much more, a box for it included when one must be booted. */
   hasCapacity(memoryMb: number, boots: boolean): boolean {
-    return this.usedMb + memoryMb + (boots ? LIMITS.boxMemory.value : 0) <= this.#ports.memoryMb;
+    return !this.#closed && this.usedMb + memoryMb + (boots ? LIMITS.boxMemory.value : 0) <= this.#ports.memoryMb;
   }
 
   /** The smallest warm instance that is large enough. */
@@ -258,7 +258,8 @@ export class Instances implements ContainerOwner {
     const container = new Container(box, instance, this);
     box.listen(container);
     if (this.#closed || instance.state === "draining" || instance.state === "gone") {
-      this.stop(container);
+      // It came after its instance was removed, and may have made its group and directory anew.
+      this.#removeLate(container);
       return;
     }
     instance.failures = 0;
@@ -278,6 +279,14 @@ export class Instances implements ContainerOwner {
     }
     this.#refill(instance);
     this.#owner.changed(instance);
+  }
+
+  #removeLate(container: Container): void {
+    container.state = "ended";
+    container.box
+      .stop()
+      .then(() => this.#ports.sandbox.remove(container.instance.id))
+      .catch((error: unknown) => this.#ports.log.error("an instance left something behind", { instance: container.instance.id, error: String(error) }));
   }
 
   #bootFailed(instance: Instance, fault: Fault): void {

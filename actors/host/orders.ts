@@ -127,11 +127,11 @@ export class Orders {
     if (refused) {
       slots.release(slot);
       this.#decline(order.subject, refused.refused, refused.reason);
-    } else slot.enqueue(this.#take(order, slot));
+    } else slot.enqueue(this.#take(order, slot, LIMITS.boot.value + LIMITS.load.value));
   }
 
-  /** From here on the call is this host's. */
-  #take(order: Order, slot: Call["slot"]): Call {
+  /** From here on the call is this host's. `makingMs`: what the making of its own container may take; a call that has a place waits for that. */
+  #take(order: Order, slot: Call["slot"], makingMs = 0): Call {
     const { head, back, arrivedAt } = order;
     this.#seen.add(head.call);
     if (this.#seen.size > LIMITS.seenCalls.value) {
@@ -150,7 +150,7 @@ export class Orders {
       arrivedAt,
       receivedAt: head.receivedAt,
       // A container that is being made for it may come later than it would have waited for one that runs.
-      waitUntil: arrivedAt + Math.max(0, head.waitMs),
+      waitUntil: arrivedAt + Math.max(makingMs, head.waitMs),
       timeoutMs: head.timeoutMs,
       trace: head.trace,
       stamp: this.#ports.stamp,

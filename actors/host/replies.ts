@@ -6,19 +6,36 @@ import type { Refusal } from "../../protocol/messages/call.ts";
 import type { Bus } from "../kit/bus.ts";
 import { failureBody, failureHeaders, headerLine } from "../kit/failure.ts";
 import type { Call } from "./call.ts";
+import type { Counters } from "./counters.ts";
+
+/** An answer that could not be sent while the connection was lost. */
+interface Late {
+  readonly reply: string;
+  readonly body: Uint8Array;
+  readonly headers: Record<string, string> | undefined;
+}
+
+/** After a reconnect callers need a moment until they are back too. */
+const CALLERS_RETURN_MS = 500;
 
 export class Replies {
   readonly #bus: Bus;
   readonly #host: string;
+  readonly #counters: Counters;
+  #late: Late[] = [];
+  #lateBytes = 0;
+  #connectedSince: number | undefined = undefined;
 
-  constructor(bus: Bus, host: string) {
+  constructor(bus: Bus, host: string, counters: Counters) {
     this.#bus = bus;
     this.#host = host;
+    this.#counters = counters;
   }
 
   succeed(call: Call, payload: Uint8Array): void {
     if (call.reply === "") return;
-    if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
+    if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
+    else if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
     else this.#bus.send(call.reply, payload);
   }
 
@@ -29,12 +46,37 @@ export class Replies {
 
   /** An error for a caller whose request never became a call here. */
   refuse(reply: string, fault: Fault, stack?: string, more?: Record<string, string>): void {
-    this.#bus.send(reply, bodyOf(fault, stack), undefined, failureHeaders(fault, more));
+    const body = bodyOf(fault, stack);
+    const headers = failureHeaders(fault, more);
+    if (this.#bus.connected) this.#bus.send(reply, body, undefined, headers);
+    else this.#keep(reply, body, headers);
   }
 
   /** The host's no to whoever placed a call: the whole back subject. */
   decline(back: string, refused: Refusal["refused"], reason: string): void {
     this.#bus.send(back, encode({ refused, reason: headerLine(reason) } satisfies Refusal));
+  }
+
+  /** Sends what could not be sent while the connection was lost; to be called a few times a second. */
+  catchUp(now: number): void {
+    if (!this.#bus.connected) this.#connectedSince = undefined;
+    else this.#connectedSince ??= now;
+    if (this.#late.length === 0 || this.#connectedSince === undefined || now - this.#connectedSince < CALLERS_RETURN_MS) return;
+    const late = this.#late;
+    this.#late = [];
+    this.#lateBytes = 0;
+    for (const { reply, body, headers } of late) this.#bus.send(reply, body, undefined, headers);
+  }
+
+  #keep(reply: string, body: Uint8Array, headers: Record<string, string> | undefined): void {
+    if (this.#late.length >= LIMITS.lateReplies.value || this.#lateBytes + body.length > LIMITS.lateReplyBytes.value) {
+      this.#counters.add("replies.dropped");
+      return;
+    }
+    this.#counters.add("replies.late");
+    this.#connectedSince = undefined;
+    this.#late.push({ reply, body, headers });
+    this.#lateBytes += body.length;
   }
 
   #trace(call: Call): Record<string, string> {

@@ -18,6 +18,17 @@ class Batch {
   readonly placedDone: number[] = [];
   readonly long: { call: string; reply: string }[] = [];
   readonly longEnded: string[] = [];
+
+  /** Drops the oldest of each kind above `limit`; returns how many. */
+  cut(limit: number): number {
+    let dropped = 0;
+    for (const list of [this.taken, this.done, this.placedTaken, this.placedDone, this.long, this.longEnded]) {
+      const over = Math.max(0, list.length - limit);
+      list.splice(0, over);
+      dropped += over;
+    }
+    return dropped;
+  }
 }
 
 export interface ReportsPorts {
@@ -27,6 +38,8 @@ export interface ReportsPorts {
   readonly clock: Clock;
   /** Sends what has changed, now. */
   announce(): void;
+  /** So many numbers were dropped, because nobody could be told for too long. */
+  dropped(count: number): void;
 }
 
 export class Reports {
@@ -64,15 +77,23 @@ export class Reports {
     this.#timer = undefined;
     this.#soon = false;
     if (this.#batches.size === 0) return;
+    if (!this.#ports.control.connected) {
+      // What is told now is lost, and with it that calls were taken.
+      this.#wait();
+      return;
+    }
     const batches = this.#batches;
     this.#batches = new Map();
     this.#ports.announce();
     for (const [node, batch] of batches) {
-      const { long, longEnded, ...numbers } = batch;
+      const { long, longEnded, taken, done, placedTaken, placedDone } = batch;
       this.#ports.control.tell(callReport, [node], {
         from: this.#ports.host,
         epoch: this.#ports.epoch,
-        ...numbers,
+        taken,
+        done,
+        placedTaken,
+        placedDone,
         ...(long.length > 0 && { long }),
         ...(longEnded.length > 0 && { longEnded }),
       });
@@ -84,6 +105,11 @@ export class Reports {
     this.#timer = undefined;
   }
 
+  #wait(): void {
+    for (const batch of this.#batches.values()) this.#ports.dropped(batch.cut(LIMITS.seenCalls.value));
+    this.#arm(false);
+  }
+
   #note(call: Call, own: "taken" | "done", placed: "placedTaken" | "placedDone"): void {
     const { head, placer } = call;
     if (head === undefined) return;
@@ -91,7 +117,7 @@ export class Reports {
     batch[own].push(head.number);
     if (placer !== undefined && placer.node !== head.owner) this.#of(placer.node)[placed].push(placer.number);
     this.#arm(head.place?.by === "keeper");
-    if (batch[own].length >= BATCH) this.flush();
+    if (batch[own].length >= BATCH && this.#ports.control.connected) this.flush();
   }
 
   #of(node: string): Batch {

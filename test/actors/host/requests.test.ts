@@ -1,0 +1,211 @@
+import test from "ava";
+import { joinHead } from "../../../protocol/codec.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { parseBackSubject } from "../../../protocol/subjects.ts";
+import type { FakeContext, FakeProgram } from "../../../runtimes/fake/program.ts";
+import { bytesOf, rig } from "./rig.ts";
+
+const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+
+/** Runs an action of a handler and answers with its outcome as text. */
+const tries = (action: (context: FakeContext, body: string) => Promise<unknown>): FakeProgram => ({
+  run: async (body, context) => {
+    try {
+      return bytesOf(`ok ${String(await action(context, text(body)))}`);
+    } catch (error) {
+      return bytesOf(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    }
+  },
+});
+
+const caller = tries(async (context, body) => text(await context.call(body, bytesOf("payload"))));
+
+test("a nested call goes to the frontends with its chain, and the answer comes back into the handler", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withDesk();
+  const sent = r.call("caller", "warm", "other.live", { chain: ["main.top"] });
+  await r.clock.settle();
+  const [handed] = r.toDesk;
+  t.deepEqual(handed?.handed.chain, ["main.top", "main.caller"]);
+  t.is(handed?.handed.function, "other");
+  t.is(handed?.handed.qualifier, "live");
+  t.is(handed?.body, "payload");
+  const inbox = parseBackSubject(handed?.reply ?? "")?.reply ?? "";
+  t.true(inbox.startsWith("_pilot.inbox.host.h1."));
+  r.outside.send(inbox, bytesOf("answer"));
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok answer");
+});
+
+test("an error of a nested call arrives by its name, and no frontend at all is Unavailable", async (t) => {
+  const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] }, { caller, caller2: caller });
+  const alone = r.call("caller2", "warm", "other");
+  await r.clock.settle();
+  t.regex(alone.reply.body, /^Unavailable: /);
+  r.withDesk();
+  const sent = r.call("caller", "warm", "other", { account: "second" });
+  await r.clock.settle();
+  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
+  r.outside.send(inbox, bytesOf("{}"), "", { "Pilot-Error": "TimedOut", "Nats-Service-Error": "too long" });
+  await r.clock.settle();
+  t.is(sent.reply.body, "TimedOut: too long");
+});
+
+test("a chain that is too deep, and a call that would wait for a cap its own ancestors fill, are refused at once", async (t) => {
+  const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 1 }] }, { caller });
+  r.withDesk();
+  const deep = r.call("caller", "warm", "other", { chain: Array.from({ length: LIMITS.chainDepth.value }, () => "main.x") });
+  await r.clock.settle();
+  t.regex(deep.reply.body, /^ChainTooDeep/);
+  const itself = r.call("caller", "hot", "caller", { containers: 1 });
+  await r.clock.settle();
+  t.regex(itself.reply.body, /^Throttled: .*wait for itself/);
+  t.is(r.toDesk.length, 0);
+});
+
+test("names that are no functions, and accounts that are not the function's, cannot be called", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withDesk();
+  let rung: "warm" | "hot" = "warm";
+  for (const name of ["*", ">", "a.b.c", "Ö", "", "a b", "x".repeat(64), "a.*"]) {
+    const sent = r.call("caller", rung, name);
+    await r.clock.settle();
+    t.regex(sent.reply.body, /^BadName/, name);
+    rung = "hot";
+  }
+  t.is(r.toDesk.length, 0);
+});
+
+test("publish goes below the account's own tree, and a subject with wildcards, spaces or empty words is refused", async (t) => {
+  const r = await rig(t, {}, { publisher: tries((context, body) => context.publish(body, bytesOf("news"))) });
+  const seen: string[] = [];
+  r.broker.tap(({ subject, body }) => {
+    if (subject.startsWith("pilot.pub.")) seen.push(`${subject} ${text(body)}`);
+  });
+  let rung: "warm" | "hot" = "warm";
+  for (const subject of ["orders.new", "*", "a.>", "a..b", ".a", "a.", "a b", "", "x".repeat(257), "a\r\nPUB x"]) {
+    const sent = r.call("publisher", rung, subject);
+    await r.clock.settle();
+    t.regex(sent.reply.body, subject === "orders.new" ? /^ok/ : /^BadRequest/, subject);
+    rung = "hot";
+  }
+  t.deepEqual(seen, ["pilot.pub.main.orders.new news"]);
+  t.deepEqual(r.bus.caught, []);
+});
+
+test("kv keeps, gives and forgets values of the account; keys that are none are refused", async (t) => {
+  const r = await rig(t, {}, {
+    keeps: tries(async (context, key) => {
+      const before = await context.kv.get(key);
+      await context.kv.put(key, bytesOf("1"));
+      const after = text(await context.kv.get(key));
+      await context.kv.delete(key);
+      return `${String(before)} ${after}`;
+    }),
+    leaves: tries((context, key) => context.kv.put(key, bytesOf("mine"))),
+  });
+  const sent = r.call("keeps", "warm", "a/b.c");
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok undefined 1");
+  await r.clock.advance(50);
+  for (const key of ["", "a b", "../x", ".a", "a..b", "*", "ü", "x".repeat(257)]) {
+    const bad = r.call("keeps", "hot", key);
+    await r.clock.settle();
+    t.regex(bad.reply.body, /^BadRequest/, key);
+  }
+  r.call("leaves", "own", "k", {}, r.active[0]?.id);
+  await r.clock.advance(50);
+  t.deepEqual([...r.data.keys()], ["main/k"]);
+});
+
+test("requests are bounded per container, and those of a finished call are refused", async (t) => {
+  const outcomes: string[] = [];
+  const r = await rig(t, {}, {
+    floods: {
+      run: async (_, context) => {
+        for (let index = 0; index < LIMITS.requestsInFlight.value + 5; index++) {
+          context.call("other").catch((error: Error) => outcomes.push(error.name));
+        }
+        await context.sleep(10);
+        return null;
+      },
+    },
+    late: {
+      run: (_, context) => {
+        void context.sleep(50).then(() => context.publish("late").catch((error: Error) => outcomes.push(error.name)));
+        return null;
+      },
+    },
+  });
+  r.outside.listen("_pilot.desk", { queue: "frontends" }, () => undefined);
+  r.call("floods", "warm");
+  await r.clock.advance(50);
+  t.deepEqual(outcomes, Array.from({ length: 5 }, () => "Throttled"));
+  outcomes.length = 0;
+  r.call("late", "own", "", {}, r.active[0]?.id);
+  await r.clock.advance(100);
+  t.deepEqual(outcomes, ["BadRequest"]);
+  t.is(r.counter("requests.late"), 1);
+});
+
+test("a request frame that is garbage is answered, and hurts nobody", async (t) => {
+  const none = new Uint8Array(0);
+  const r = await rig(t, {}, {
+    garbage: {
+      run: (_, context) => {
+        for (const extra of ["", "{", "null", "[]", '{"kind":"kv.get","call":1}', '{"kind":"boom","call":1}']) context.sendFrame(22, 0, 1, bytesOf(extra), none);
+        return null;
+      },
+    },
+  });
+  const sent = r.call("garbage", "warm");
+  await r.clock.settle();
+  t.is(sent.reply.error, undefined);
+  t.is(sent.replies.length, 1);
+});
+
+test("F099 output becomes log lines tied to the call, and what is over the bound of a call is dropped with one line that says so", async (t) => {
+  const r = await rig(t, {}, {
+    talks: {
+      run: (body, context) => {
+        context.log("one\ntwo\n");
+        context.log("oops", "stderr");
+        for (let left = Number(text(body)); left > 0; left -= 32_768) context.log("x".repeat(32_768));
+        return null;
+      },
+    },
+  });
+  const sent = r.call("talks", "warm", "0");
+  await r.clock.advance(100);
+  const lines = r.logs.flatMap((logs) => logs.lines);
+  t.deepEqual(
+    lines.map(({ stream, text: line, call }) => [stream, line, call]),
+    [
+      ["stdout", "one", sent.id],
+      ["stdout", "two", sent.id],
+      ["stderr", "oops", sent.id],
+    ],
+  );
+  r.logs.length = 0;
+  await r.clock.advance(1_000);
+  r.call("talks", "hot", String(LIMITS.logPerCall.value * 2));
+  await r.clock.advance(100);
+  const more = r.logs.flatMap((logs) => logs.lines);
+  t.is(more.filter(({ stream }) => stream === "platform").length, 1);
+  t.true(more.every(({ text: line }) => line.length <= LIMITS.logLine.value));
+  t.true(more.reduce((sum, line) => sum + line.text.length, 0) <= LIMITS.logPerCall.value + 1_024);
+});
+
+test("orders arrive in one piece whatever their body: a body of the limit is passed through untouched", async (t) => {
+  const r = await rig(t);
+  const body = new Uint8Array(100_000).map((_, index) => index % 251);
+  const head = r.head("echo");
+  const sent = r.order(head);
+  await r.clock.advance(50);
+  t.is(sent.reply.body, "");
+  const again = r.head("echo", { place: { rung: "hot", by: "frontend" } });
+  const expected = r.call("echo", "hot", "");
+  r.outside.send("_pilot.host.h1", joinHead(again, body), `_pilot.back.f1.9999.1._INBOX.c.${Number(expected.id.replace(/^0+call/, ""))}`);
+  await r.clock.settle();
+  t.true(expected.replies.some(({ bytes }) => bytes.length === body.length && bytes.every((byte, index) => byte === body[index])));
+});
