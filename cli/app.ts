@@ -19,7 +19,7 @@ import { up } from "./commands/up.ts";
 import type { Cli } from "./context.ts";
 import { exitCodeOf, explain, printable } from "./failure.ts";
 
-export const root = noun(
+const root = noun(
   "Functions on demand, over NATS",
   ["pilot up", "pilot deploy hello.ts", `pilot invoke hello --data '{"name":"you"}'`, "pilot fn ls"],
   {

@@ -3,6 +3,7 @@
  * 2 the command line is wrong, 3 the platform failed. Three lines: what happened, whose fault, what to do next.
  */
 import { ERRORS, Fault } from "../protocol/errors.ts";
+import { LIMITS } from "../protocol/limits.ts";
 
 /** The command line is wrong in a way that its grammar cannot tell; exit code 2. */
 export class Usage extends Error {
@@ -24,8 +25,6 @@ export function exitCodeOf(thrown: unknown): number {
   if (thrown instanceof Fault && thrown.fault !== "platform") return EXIT.failed;
   return EXIT.platform;
 }
-
-const MOST_STACK_LINES = 40;
 
 const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
 const AGAIN = {
@@ -67,7 +66,7 @@ function functionStack(fault: Fault): string[] {
   if (typeof stack !== "string") return [];
   const rest = stack.startsWith(fault.message) ? stack.slice(fault.message.length) : stack;
   const lines = printable(rest).split("\n");
-  return lines.filter((line) => line.trim() !== "").slice(0, MOST_STACK_LINES);
+  return lines.filter((line) => line.trim() !== "").slice(0, LIMITS.shownStack.value);
 }
 
 function stackOf(error: Error): string {

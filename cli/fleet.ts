@@ -53,7 +53,7 @@ function sum(rows: readonly Counters[], hosts: number): FunctionSum {
 }
 
 /** Adds records of counts key by key. */
-export function merge(records: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+function merge(records: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const total = new Map<string, number>();
   for (const record of records) for (const [key, count] of Object.entries(record)) total.set(key, (total.get(key) ?? 0) + count);
   return Object.fromEntries(total);

@@ -20,7 +20,7 @@ export function alias(text: string): string {
 }
 
 /** A version number. */
-export function version(text: string): number {
+function version(text: string): number {
   if (!isVersion(text)) throw new Usage(`${shown(text)} is not a version: use a number from 1`);
   return Number(text);
 }

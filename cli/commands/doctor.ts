@@ -1,6 +1,7 @@
 /** `pilot doctor`: is everything there, how good is it, and does a real call work? */
 import type { Connected } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../../protocol/runtimes.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { localCommand } from "../command.ts";
@@ -14,8 +15,6 @@ import { connected, settingsOf } from "../platform.ts";
 import { withFunction } from "../publish.ts";
 
 const DOCTOR_ACCOUNT = "pilot-doctor";
-const PING_MS = 1_000;
-const CANARY_MS = 20_000;
 
 const CANARIES: Readonly<Record<RuntimeName, string>> = {
   node: "exports.handler = async (event) => ({ echo: event.word, runtime: process.version });",
@@ -56,7 +55,7 @@ async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]
     await connected(cli, given, async (platform) => {
       const { pingServices, viewBroker } = await import("../../nodes/io/probe.ts");
       findings.push(...judgeBroker(await viewBroker(platform), origin));
-      const services = await pingServices(platform, PING_MS);
+      const services = await pingServices(platform, LIMITS.doctorPing.value);
       const { showFleet } = await import("../contracts.ts");
       const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {
         findings.push({ check: "fleet", verdict: "fail", detail: Fault.from(thrown).message, next: "see the log of the scheduler" });
@@ -100,7 +99,7 @@ async function canary(platform: Connected, runtime: RuntimeName): Promise<Findin
       const started = performance.now();
       const subject = SUBJECT.fn(order.account, order.name);
       const body = new TextEncoder().encode(JSON.stringify({ word }));
-      const reply = await platform.caller.call(subject, body, { headers: { "Pilot-Trace": "1" }, timeoutMs: CANARY_MS });
+      const reply = await platform.caller.call(subject, body, { headers: { "Pilot-Trace": "1" }, timeoutMs: LIMITS.doctorCall.value });
       const took = milliseconds(performance.now() - started);
       const said = JSON.parse(new TextDecoder().decode(reply.body)) as { echo?: unknown };
       if (said.echo !== word) throw new Fault("Internal", "the canary answered something else than it was told");

@@ -229,7 +229,7 @@ const preload = command({
 });
 
 /** "live → 3, beta → 3 90 % + 4 10 %" */
-export function aliases(all: Readonly<Record<string, Static<typeof Shares>>>): string {
+function aliases(all: Readonly<Record<string, Static<typeof Shares>>>): string {
   return Object.entries(all)
     .map(
       ([alias, shares]) =>

@@ -13,9 +13,6 @@ import { tableText } from "../output.ts";
 import { connected } from "../platform.ts";
 import { configuration, duration, header, memory, name, record, type Target, target, timeout } from "../values.ts";
 
-/** Added to the time a call may take before the command gives up on the reply. */
-const GRACE_MS = 2_000;
-
 export const invoke = command({
   brief: "Call a function; its reply is all that is written to stdout",
   details:
@@ -121,16 +118,16 @@ async function inlineBody(
 function patience(platform: Connected, account: string, callee: Target | undefined, limit: number | undefined, wait: number) {
   const stop = new AbortController();
   const known = limit ?? LIMITS.timeoutDefault.value;
-  let given = wait + known + GRACE_MS;
+  let given = wait + known + LIMITS.replyGrace.value;
   let timer = setTimeout(() => void longer(), given);
   const longer = async (): Promise<void> => {
     const own = limit === undefined && callee !== undefined ? await ownLimit(platform, account, callee.name) : known;
     if (own <= known) return stop.abort();
-    given = wait + own + GRACE_MS;
+    given = wait + own + LIMITS.replyGrace.value;
     timer = setTimeout(() => stop.abort(), own - known);
   };
   return {
-    options: { timeoutMs: wait + LIMITS.timeoutMax.value + 2 * GRACE_MS, signal: stop.signal },
+    options: { timeoutMs: wait + LIMITS.timeoutMax.value + 2 * LIMITS.replyGrace.value, signal: stop.signal },
     explain: (thrown: unknown): unknown =>
       stop.signal.aborted ? new Fault("InstanceLost", `no reply within ${Math.round(given)} ms; whoever ran the call is gone`) : thrown,
     end: () => clearTimeout(timer),
@@ -154,7 +151,7 @@ function writeBody(cli: Cli, body: Uint8Array): void {
 }
 
 /** JSON as itself, other UTF-8 as text, the rest in base64. */
-export function bodyData(body: Uint8Array): { body: unknown; encoding: "json" | "text" | "base64" } {
+function bodyData(body: Uint8Array): { body: unknown; encoding: "json" | "text" | "base64" } {
   try {
     const decoded = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
     try {

@@ -206,7 +206,9 @@ function unanswered(what: string, error: unknown): Fault {
   const code = (error as { code?: string }).code;
   if (code === "503") return new Fault("Unavailable", `no node answers "${what}"`);
   if (code === "TIMEOUT") return new Fault("Unavailable", `no answer to "${what}" in time`);
-  return new Fault("Unavailable", `"${what}" failed: ${error instanceof Error ? error.message : String(error)}`, undefined, error);
+  const text = error instanceof Error ? error.message : String(error);
+  if (/permissions violation/i.test(text)) return new Fault("NotAllowed", `the credential does not permit "${what}"`, undefined, error);
+  return new Fault("Unavailable", `"${what}" failed: ${text}`, undefined, error);
 }
 
 /** Header values hold one line. */

@@ -401,6 +401,14 @@ test("names and texts that come from others cannot rewrite the terminal", async 
   t.false((await room.pilot(["fn", "ls"])).stdout.includes("\u001b"));
 });
 
+test("a credential without the right ends with 1 and says so", async (t) => {
+  const room = await roomOf(t);
+  const broker = await startTestBroker(t);
+  const run = await runCli(["fn", "ls", "--server", broker.url], { env: { PILOT_STATE_HOME: room.directory, HOME: room.directory } });
+  t.is(run.code, 1, run.stderr);
+  t.regex(run.stderr, /NotAllowed/);
+});
+
 test("a deploy that cannot be bundled ends with 1 and the place in the source", async (t) => {
   const room = await roomOf(t);
   const directory = join(room.directory, "broken");
