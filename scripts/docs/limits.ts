@@ -21,7 +21,7 @@ const STEPS: Readonly<Record<Limit["unit"], readonly (readonly [size: number, na
 };
 
 /** The value in the largest unit that keeps it short: 2.5 s, 4 MiB. */
-export function amount(value: number, unit: Limit["unit"]): string {
+function amount(value: number, unit: Limit["unit"]): string {
   const [size, name] = STEPS[unit].find(([step]) => value >= step && Number.isInteger((value / step) * 10)) ?? [1, unit];
   return `${value / size} ${name}`.trim();
 }

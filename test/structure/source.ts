@@ -50,7 +50,7 @@ export async function faultsOf(path: string, source: string): Promise<readonly s
 }
 
 /** The layer of a file; undefined for what no rule binds (tests, scripts, benchmarks). */
-export function layerOf(path: string): Layer | undefined {
+function layerOf(path: string): Layer | undefined {
   return LAYERS.filter(({ folder }) => path.startsWith(`${folder}/`)).sort((a, b) => b.folder.length - a.folder.length)[0];
 }
 
