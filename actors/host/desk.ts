@@ -134,7 +134,7 @@ export class Desk {
     while (held.subscriptions.length < subscriptions) {
       held.subscriptions.push(this.#ports.bus.listen(SUBJECT.fn(account, name), { queue: DESK }, (message) => this.#direct(held, message)));
     }
-    for (const surplus of held.subscriptions.splice(subscriptions)) this.#track(surplus.stop());
+    for (const surplus of held.subscriptions.splice(subscriptions)) void this.#track(surplus.stop());
   }
 
   #leave(key: string, held: Held): Promise<void> {

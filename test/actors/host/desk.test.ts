@@ -201,7 +201,7 @@ test("a grant that is not renewed ends by the host's own clock", async (t) => {
 });
 
 test("a new version under the grant: no call is answered by the old one any more", async (t) => {
-  const r = await rig(t, {}, { sleep: { run: async (body, context) => (await context.sleep(Number(new TextDecoder().decode(body))), bytesOf(`v${context.load.version}`)) } });
+  const r = await rig(t, {}, { sleep: { run: (body, context) => context.sleep(Number(new TextDecoder().decode(body))).then(() => bytesOf(`v${context.load.version}`)) } });
   r.withDesk();
   r.withKeeper();
   await ready(r, "sleep", "1");

@@ -71,8 +71,18 @@ test("an unknown frame, and one that makes no sense at its moment, end the conta
     t,
     { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] },
     {
-      weird: { run: (_, context) => (context.sendFrame(99, 0, 0, none, none), new Promise(() => undefined)) },
-      loaded: { run: (_, context) => (context.sendFrame(17, 0, 0, none, none), new Promise(() => undefined)) },
+      weird: {
+        run(_, context) {
+          context.sendFrame(99, 0, 0, none, none);
+          return new Promise(() => undefined);
+        },
+      },
+      loaded: {
+        run(_, context) {
+          context.sendFrame(17, 0, 0, none, none);
+          return new Promise(() => undefined);
+        },
+      },
     },
   );
   const one = r.call("weird", "warm");
@@ -246,7 +256,6 @@ test("a hostile error text of a function fits into one header line and a bounded
   });
   const sent = r.call("evil", "warm", "", { trace: false });
   await r.clock.settle();
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
   t.notRegex(sent.reply.message, /[\u0000-\u001f]/);
   t.true(sent.reply.message.length <= 1_024);
   t.true(sent.reply.bytes.length <= LIMITS.errorBody.value);
