@@ -205,6 +205,7 @@ class Agent implements Host {
       now: this.#ports.clock.now(),
       isolation: this.#ports.sandbox.isolation,
       instances: this.#instances,
+      pool: this.#pool,
       code: this.#ports.code,
       desk: this.#desk,
       functions: this.#functions,

@@ -5,6 +5,7 @@ import type { CodeCache } from "./code.ts";
 import type { Desk } from "./desk.ts";
 import type { Functions } from "./functions.ts";
 import type { Instances } from "./instances.ts";
+import type { Pool } from "./pool.ts";
 import type { HostDescription } from "./ports.ts";
 import type { Isolation } from "../instance/sandbox.ts";
 
@@ -18,6 +19,7 @@ export interface Described {
   readonly now: number;
   readonly isolation: Isolation;
   readonly instances: Instances;
+  readonly pool: Pool;
   readonly code: CodeCache;
   readonly desk: Desk;
   readonly functions: Functions;
@@ -49,6 +51,7 @@ export function describe(of: Described): HostDescription {
       containers: [...instance.containers].map((container) => containerOf(container, now)),
       code: [...instance.code],
     })),
+    pools: of.pool.targets.map((target) => ({ ...target })),
     cache: of.code.list().map(({ digest, size, held }) => ({ digest, bytes: size, uses: held })),
     downloads: of.code.counts().downloads,
     grants: [...of.desk.grants()].map(({ grant, expiresAt }) => ({
