@@ -15,10 +15,12 @@ export interface Gone {
   readonly oomKills: number;
   readonly output: string;
   readonly lost: boolean;
+  /** Its instance was removed. */
+  readonly removed: boolean;
   readonly error?: string;
 }
 
-const NO_TRACE: Gone = { code: null, signal: null, oomKills: 0, output: "", lost: false };
+const NO_TRACE: Gone = { code: null, signal: null, oomKills: 0, output: "", lost: false, removed: false };
 
 export abstract class Body {
   readonly id: string;
@@ -34,6 +36,7 @@ export abstract class Body {
   onKill: () => void = () => {};
   #settled = false;
   #lost = false;
+  #removed = false;
   #killed = false;
   #closed: Closed | undefined;
 
@@ -86,6 +89,12 @@ export abstract class Body {
   /** Has the spawner see to it that nothing is left. */
   protected abstract finishKill(): void;
 
+  /** Its instance goes, and it with it. */
+  remove(): void {
+    this.#removed = true;
+    this.kill();
+  }
+
   /** Its spawner died: whoever reports the end first, this is why. */
   lose(): void {
     this.#lost = true;
@@ -99,7 +108,7 @@ export abstract class Body {
     this.channel?.destroy();
     this.handle?.close();
     this.handle = undefined;
-    this.#settle({ ...NO_TRACE, ...gone, lost: this.#lost });
+    this.#settle({ ...NO_TRACE, ...gone, lost: this.#lost, removed: this.#removed });
   }
 }
 

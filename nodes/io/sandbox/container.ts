@@ -145,6 +145,7 @@ export class Container implements SandboxedContainer {
 
   #why(gone: Gone): EndCause {
     if (this.#cause !== undefined) return this.#cause;
+    if (gone.removed) return { kind: "stopped" };
     if (gone.lost) return { kind: "spawnerLost" };
     if (gone.oomKills > 0 && gone.code !== 0) return { kind: "outOfMemory" };
     if (this.#deaf) return { kind: "protocol", detail: "it closed its channel" };

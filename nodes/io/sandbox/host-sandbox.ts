@@ -54,6 +54,7 @@ export class HostSandbox implements Sandbox {
   readonly #instances = new Map<string, Instance>();
   readonly #boxes = new Map<string, Box>();
   readonly #slots = new Set<number>();
+  #nextSlot = -1;
   readonly #lostListeners: (() => void)[] = [];
   /** Resolves when the spawner works (again); starts wait for it. */
   #spawner: Promise<void> = Promise.resolve();
@@ -164,6 +165,8 @@ export class HostSandbox implements Sandbox {
 
   async #bootFork(instance: Instance, runtime: RuntimeName, group: GroupName, urgent: boolean): Promise<{ body: Fork; ready: Ready }> {
     instance.zygote ??= this.#bootZygote(instance, runtime, urgent);
+    // Somebody may be waiting for a boot that began for nobody in particular.
+    if (urgent && instance.zygoteBoots) this.#favour({ instance: group.instance, container: ZYGOTE });
     const zygote = await instance.zygote;
     const fork = new Fork(group.container, group, (one) => this.#clear(one, zygote.box.id));
     this.#add(instance, fork);
@@ -201,7 +204,10 @@ export class HostSandbox implements Sandbox {
       await zygote.open(path);
       return zygote;
     };
-    const booting = boot();
+    instance.zygoteBoots = true;
+    const booting = boot().finally(() => {
+      instance.zygoteBoots = false;
+    });
     booting.catch(() => {
       if (instance.zygote === booting) instance.zygote = undefined;
     });
@@ -247,13 +253,17 @@ export class HostSandbox implements Sandbox {
 
   #instance(order: StartOrder): Instance {
     const known = this.#instances.get(order.instance);
+    if (known === undefined && this.#slots.size >= LIMITS.instanceSlots.value)
+      throw new Fault("BootFailed", "This host has no room for another instance.");
     if (known !== undefined) {
       if (known.removal !== undefined) throw new Fault("BootFailed", `Instance ${order.instance} is being removed.`);
       if (known.place.network !== order.network) throw new Fault("BootFailed", `Instance ${order.instance} has a fixed network setting.`);
       return known;
     }
-    let slot = 0;
-    while (this.#slots.has(slot)) slot += 1;
+    // The slot (and uid) that was free for longest, so that nothing of an old instance ever meets a new one.
+    do this.#nextSlot = (this.#nextSlot + 1) % LIMITS.instanceSlots.value;
+    while (this.#slots.has(this.#nextSlot));
+    const slot = this.#nextSlot;
     const { firstUid, kind, setup } = this.#parts;
     const uid = firstUid === undefined ? undefined : firstUid + slot;
     const place: Place = { instance: order.instance, directory: join(setup.runDirectory, "i", `${slot}`), uid, network: order.network };
@@ -274,7 +284,7 @@ export class HostSandbox implements Sandbox {
     // A body that is just being ordered appears after the first round: once more when all starts are over.
     for (let round = 0; round < 2; round += 1) {
       const bodies = [...instance.bodies];
-      for (const body of bodies) body.kill();
+      for (const body of bodies) body.remove();
       await Promise.all(bodies.map((body) => body.gone));
       await Promise.allSettled([...instance.starting]);
     }

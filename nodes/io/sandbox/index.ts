@@ -5,8 +5,9 @@ import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, realpathSync, rmdirSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import type { Isolation, RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
+import type { RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
 import { Boots } from "./boots.ts";
 import { Bubblewrap } from "./bubblewrap.ts";
 import { findGaps } from "./gaps.ts";
@@ -31,13 +32,14 @@ export interface SandboxOptions {
   /** Boots at once; default one per core. */
   readonly cores?: number;
   readonly log: Log;
+  /** Leaves control groups out even where the machine has them, for tests. */
+  readonly withoutGroups?: boolean;
   /** Other bootstraps than the runtimes' own, for tests. */
   readonly bootstraps?: Partial<Record<RuntimeName, string>>;
 }
 
 /** First host uid of instances: above what systemd, containers and user databases hand out. */
 const FIRST_UID = 1_900_000_000;
-const UIDS_PER_AGENT = 10_000;
 
 /** Throws BootFailed when the kind does not work here, Conflict when another live agent uses the directory. */
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
@@ -64,39 +66,51 @@ async function open(kind: "bubblewrap" | "process", options: SandboxOptions): Pr
   // Groups of an earlier run are swept also when this kind does not use them.
   for (const complaint of await sweep(openGroups(found, groupRoot), runDirectory))
     options.log("warn", "the sweep left something", { complaint });
-  const groupsKind: GroupsKind = kind === "process" ? "none" : findGroups(groupRoot);
+  const groupsKind: GroupsKind = kind === "process" || options.withoutGroups === true ? "none" : findGroups(groupRoot);
   layOut(runDirectory);
-
-  const runtimes = findRunnables(options.bootstraps);
-  const ownUid = process.getuid?.() === 0 && usableByOthers(runDirectory, runtimes);
-  const shape =
-    kind === "bubblewrap" ? new Bubblewrap(join(runDirectory, "root"), runtimes) : new Plain(join(runDirectory, "root"), runtimes);
-  const filtered = shape instanceof Bubblewrap && shape.filtered;
-  const isolation: Isolation = {
-    kind,
-    namespaces: kind === "bubblewrap",
-    seccomp: filtered,
-    cgroups: groupsKind,
-    ownUid,
-    gaps: findGaps({ kind, groups: groupsKind, ownUid, filtered, runtimes: [...runtimes.keys()] }),
-  };
-  const sandbox = new HostSandbox({
-    isolation,
-    kind: shape,
-    setup: { runDirectory, socket: join(runDirectory, "agent", "s"), groups: groupsKind, groupRoot },
-    groups: openGroups(groupsKind, groupRoot),
-    boots: new Boots(options.cores ?? availableParallelism()),
-    firstUid: ownUid ? FIRST_UID + (hash.readUInt32BE(0) % 20_000) * UIDS_PER_AGENT : undefined,
-    log: options.log,
-  });
+  let sandbox: HostSandbox | undefined;
   try {
+    sandbox = build(kind, options, { runDirectory, groupRoot, groups: groupsKind, hash });
     await sandbox.open();
     await probe(sandbox);
+    return sandbox;
   } catch (error) {
-    await sandbox.close();
-    throw Fault.from(error);
+    if (sandbox !== undefined) await sandbox.close();
+    else await sweep(openGroups(groupsKind, groupRoot), runDirectory);
+    const fault = Fault.from(error);
+    throw fault.name === "Internal" ? new Fault("BootFailed", `${kind} does not work here: ${fault.message}`, undefined, error) : fault;
   }
-  return sandbox;
+}
+
+interface Ground {
+  readonly runDirectory: string;
+  readonly groupRoot: string;
+  readonly groups: GroupsKind;
+  readonly hash: Buffer;
+}
+
+function build(kind: "bubblewrap" | "process", options: SandboxOptions, { runDirectory, groupRoot, groups, hash }: Ground): HostSandbox {
+  const runtimes = findRunnables(options.bootstraps);
+  const ownUid = process.getuid?.() === 0 && usableByOthers(runDirectory, runtimes);
+  const directory = join(runDirectory, "root");
+  const shape = kind === "bubblewrap" ? new Bubblewrap(directory, runtimes) : new Plain(directory, runtimes);
+  const filtered = shape instanceof Bubblewrap && shape.filtered;
+  return new HostSandbox({
+    isolation: {
+      kind,
+      namespaces: kind === "bubblewrap",
+      seccomp: filtered,
+      cgroups: groups,
+      ownUid,
+      gaps: findGaps({ kind, groups, ownUid, filtered, runtimes: [...runtimes.keys()] }),
+    },
+    kind: shape,
+    setup: { runDirectory, socket: join(runDirectory, "agent", "s"), groups, groupRoot },
+    groups: openGroups(groups, groupRoot),
+    boots: new Boots(options.cores ?? availableParallelism()),
+    firstUid: ownUid ? FIRST_UID + (hash.readUInt32BE(0) % 20_000) * LIMITS.instanceSlots.value : undefined,
+    log: options.log,
+  });
 }
 
 /** Leaves room for what is appended to make the address of a socket. */

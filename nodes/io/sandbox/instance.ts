@@ -10,6 +10,7 @@ export class Instance {
   readonly bodies = new Set<Body>();
   /** The boot of its zygote, shared by all who wait for it; forgotten when the zygote ends. */
   zygote: Promise<Zygote> | undefined;
+  zygoteBoots = false;
   /** Starts under way; removal waits for them. */
   readonly starting = new Set<Promise<unknown>>();
   removal: Promise<void> | undefined;

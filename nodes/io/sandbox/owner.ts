@@ -36,7 +36,7 @@ export function writeOwner(runDirectory: string, spawner?: number): void {
   renameSync(beside, join(runDirectory, OWNER_FILE));
 }
 
-/** Makes sure that nobody else is at work here. Throws Conflict when another live agent is. */
+/** Makes sure that nobody else is at work here. Throws Conflict when a live agent is, be it this process. */
 export async function takeOver(runDirectory: string): Promise<void> {
   let owner: Owner;
   try {
@@ -44,7 +44,7 @@ export async function takeOver(runDirectory: string): Promise<void> {
   } catch {
     return;
   }
-  if (owner.agent.pid !== process.pid && same(owner.agent)) {
+  if (same(owner.agent)) {
     throw new Fault(
       "Conflict",
       `Process ${owner.agent.pid} already runs sandboxes in ${runDirectory}. Stop it, or choose another directory.`,

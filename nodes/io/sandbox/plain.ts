@@ -12,6 +12,8 @@ import { FLAGS, type Runnable } from "./runnable.ts";
 import { stageBootstrap } from "./stage.ts";
 
 const KiB = 1024;
+/** Processes of one user, so of all containers of an instance; each container is held to its own number by looking. */
+const PROCESSES = 16 * LIMITS.processes.value;
 
 export class Plain implements Kind {
   readonly #commands = new Map<RuntimeName, readonly string[]>();
@@ -49,7 +51,7 @@ export class Plain implements Kind {
       `ulimit -c 0`,
       `ulimit -n 1024`,
       `ulimit -f ${(LIMITS.scratch.value / KiB) * 2}`,
-      ...(place.uid === undefined ? [] : [`ulimit -p ${LIMITS.processes.value} 2>/dev/null || ulimit -u ${LIMITS.processes.value}`]),
+      ...(place.uid === undefined ? [] : [`ulimit -p ${PROCESSES} 2>/dev/null || ulimit -u ${PROCESSES}`]),
     ];
     const shell = ["sh", "-c", `{ ${bounds.join("; ")}; } 2>/dev/null; exec "$@"`, "sh"];
     const user =

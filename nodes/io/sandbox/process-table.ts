@@ -56,15 +56,15 @@ export function innerPid(pid: number): number | undefined {
   }
 }
 
-/** Processes whose environment was built for an instance below a directory: what is left of plain containers. Linux only. */
-export function strays(instances: string): number[] {
+/** Processes whose environment was built for a home below a directory: what is left of plain containers. Linux only. */
+export function strays(directory: string): number[] {
   if (process.platform !== "linux") return [];
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
     .filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${instances}/`);
+        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${directory}/`);
       } catch {
         return false;
       }

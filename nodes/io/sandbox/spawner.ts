@@ -12,7 +12,7 @@ import { killAll } from "./group-files.ts";
 import { SHARES } from "./groups.ts";
 import { openGroups } from "./open-groups.ts";
 import type { Order, Report, SpawnerSetup } from "./orders.ts";
-import { innerPid, processTable, treeOf } from "./process-table.ts";
+import { innerPid, processTable, strays, treeOf } from "./process-table.ts";
 import { sweep } from "./sweep.ts";
 
 type Asked<Kind extends Order["do"]> = Extract<Order, { do: Kind }>;
@@ -61,6 +61,7 @@ async function clear(order: Asked<"clear">): Promise<{ oomKills: number; output:
 
 async function clearInstance(order: Asked<"clearInstance">): Promise<Record<string, never>> {
   const complaint = groups && (await until(() => groups.removeInstance(order.instance), `group ${order.instance} could not be removed`));
+  if (groups === undefined) killAll(strays(order.directory));
   await rm(order.directory, { recursive: true, force: true });
   if (complaint !== undefined) throw new Error(complaint);
   return {};

@@ -18,6 +18,7 @@ import { groupsLeft, HOSTILE, type KindName, openHostile, processesWith, project
 const NO_WALLS = "a plain process has no file view, process view or network of its own";
 const NOT_PROMISED: Record<KindName, Readonly<Record<string, string>>> = {
   bubblewrap: {},
+  "bubblewrap without groups": {},
   process: {
     "cannot read the project or list the host": NO_WALLS,
     "cannot see other processes": NO_WALLS,
@@ -138,14 +139,15 @@ const RULES: Record<string, (given: Given) => Promise<void>> = {
         "import os, time\nvalue = 0\ntry:\n  for i in range(500):\n    if os.fork() == 0:\n      channel.close(); time.sleep(1000)\n    value += 1\nexcept OSError: pass",
       )
       .catch(() => 0)) as number;
-    t.true(forked < LIMITS.processes.value, `${forked} forks`);
+    // Either the kernel refuses, or whoever looks from outside ends it.
+    if (forked >= LIMITS.processes.value) await victim.ended;
     await victim.container.stop();
     t.is(victim.container.stats().processes <= LIMITS.processes.value, true);
     const node = await Victim.start(sandbox, "node");
     node.start(
-      "const { spawn } = require('child_process'); for (let i = 0; i < 100; i += 1) try { spawn(process.execPath, ['-e', 'for(;;);'], { detached: true }).on('error', () => {}); } catch {} say('spawned');",
+      "const { spawn } = require('child_process'); for (let i = 0; i < 16; i += 1) try { spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { detached: true }).on('error', () => {}); } catch {} say('spawned');",
     );
-    await until(() => node.frames > 0 || node.ends > 0, "the spawning to be over");
+    await until(() => node.frames > 0 || node.ends > 0, "the spawning to be over", 20_000);
     await node.container.stop();
     t.is(node.ends, 1);
   },
@@ -295,12 +297,7 @@ const RULES: Record<string, (given: Given) => Promise<void>> = {
       await Victim.start(sandbox, "python", { instance: "leaving" }),
     ];
     await sandbox.remove("leaving");
-    t.deepEqual(
-      [(await node.ended).cause, (await python.ended).cause].map(
-        ({ kind }) => kind === "stopped" || kind === "signalled" || kind === "exited",
-      ),
-      [true, true],
-    );
+    for (const victim of [node, python]) t.deepEqual((await victim.ended).cause, { kind: "stopped" });
     t.is(node.ends + python.ends, 2);
     t.deepEqual(readdirSync(join(directory, "i")), []);
     await sandbox.remove("leaving");
@@ -313,7 +310,7 @@ function noneOf(pids: readonly number[]): boolean {
   return pids.every((pid) => !table.has(pid));
 }
 
-for (const kind of ["bubblewrap", "process"] as const) {
+for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as const) {
   for (const [rule, proof] of Object.entries(RULES)) {
     const excuse = NOT_PROMISED[kind][rule];
     const title = `F100 ${kind}: a container ${rule}`;
@@ -368,6 +365,7 @@ for (const kind of ["bubblewrap", "process"] as const) {
     t.teardown(() => sandbox.close());
     await until(() => noneOf(family), "everything of the first agent to be gone");
     t.deepEqual(readdirSync(join(directory, "i")), []);
+    await t.throwsAsync(openHostile(kind, { runDirectory: directory, cgroupRoot }), { name: "Conflict" }, "twice in one process");
     await sandbox.close();
     t.false(existsSync(directory));
     t.deepEqual(groupsLeft(cgroupRoot), []);

@@ -8,7 +8,8 @@ import type { EndCause, RuntimeName, Sandbox, SandboxedContainer } from "../../.
 import { openSandbox, type SandboxOptions } from "../../../nodes/io/sandbox/index.ts";
 import { FRAME } from "../../../protocol/frames.ts";
 
-export type KindName = "bubblewrap" | "process";
+/** The kinds, and bubblewrap on a machine that lets us make no control groups. */
+export type KindName = "bubblewrap" | "bubblewrap without groups" | "process";
 
 export function projectRoot(): string {
   for (let at = process.env["PILOT_ROOT"] ?? dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
@@ -27,7 +28,14 @@ export async function runDirectory(): Promise<string> {
 
 export async function openHostile(kind: KindName, options: Partial<SandboxOptions> = {}): Promise<{ sandbox: Sandbox; directory: string }> {
   const directory = options.runDirectory ?? (await runDirectory());
-  const sandbox = await openSandbox({ kind, runDirectory: directory, log: () => {}, bootstraps: HOSTILE, ...options });
+  const sandbox = await openSandbox({
+    kind: kind === "process" ? kind : "bubblewrap",
+    withoutGroups: kind !== "bubblewrap",
+    runDirectory: directory,
+    log: () => {},
+    bootstraps: HOSTILE,
+    ...options,
+  });
   return { sandbox, directory };
 }
 
