@@ -57,13 +57,16 @@ async function show(running: Running, options: StartOptions, root: string, signa
   const settings = await resolveConnection({ context: running.context }, {});
   const platform = await connect(settings, { name: "pilot start", role: "operator", node: `start-${process.pid}` });
   let rows: readonly TourRow[];
+  const touring = new AbortController();
   try {
     const stopped = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(new Fault("Cancelled", "stopped")), { once: true });
     });
     const failed = running.done.then(() => Promise.reject(new Fault("Cancelled", "stopped")));
-    rows = await Promise.race([tour(platform, await readExamples(root), note), stopped, failed]);
+    rows = await Promise.race([tour(platform, await readExamples(root), note, touring.signal), stopped, failed]);
   } finally {
+    // A call that still waits would keep this process alive for as long as it may take.
+    touring.abort();
     await platform.close();
   }
   const head = ["FUNCTION", "RUNTIME", "RUNG", "PATH", "TOTAL", "START DELAY", "ANSWER"];

@@ -3,4 +3,6 @@ import { prepare, ROOT } from "./prepare.mjs";
 
 prepare();
 const { start } = await import("../dist/cli/start.js");
-process.exitCode = await start(process.argv.slice(2), ROOT);
+const code = await start(process.argv.slice(2), ROOT);
+// Everything has ended; a request of the tour that nobody answers any more must not hold the terminal.
+process.stdout.write("", () => process.exit(code));

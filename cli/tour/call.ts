@@ -20,25 +20,29 @@ export interface Placed {
   readonly wrong: string | undefined;
 }
 
+export interface CallPlan {
+  readonly account: string;
+  readonly name: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Gives the call up: it is then a row with `wrong`. */
+  readonly signal: AbortSignal;
+}
+
 /** Calls and never rejects: a call that failed is a row with `wrong`. */
-export async function placedCall(
-  platform: Connected,
-  example: Example,
-  account: string,
-  name = example.name,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<Placed> {
+export async function placedCall(platform: Connected, example: Example, plan: CallPlan): Promise<Placed> {
+  const { account, name, headers, signal } = plan;
   const began = performance.now();
   try {
     const reply = await platform.caller.call(SUBJECT.fn(account, name), example.body, {
       headers: { ...headers, "Pilot-Trace": "1", "Pilot-Deadline": String(PATIENCE_MS) },
+      signal,
       timeoutMs: PATIENCE_MS + LIMITS.timeoutDefault.value,
     });
     return read(reply.headers, performance.now() - began, example.judge(reply.body));
   } catch (thrown) {
     const fault = Fault.from(thrown);
-    const headers = (fault.details?.["headers"] ?? {}) as Record<string, string>;
-    return read(headers, performance.now() - began, example.judgeFault(fault));
+    const told = (fault.details?.["headers"] ?? {}) as Record<string, string>;
+    return read(told, performance.now() - began, example.judgeFault(fault));
   }
 }
 

@@ -27,13 +27,13 @@ export interface Step {
 }
 
 /** One step per rung and one for the direct path, cheapest last, then every call that went wrong without being placed. Rejects only when the platform itself fails. */
-export async function climb(platform: Connected, example: Example, bundle: Bundle): Promise<Step[]> {
+export async function climb(platform: Connected, example: Example, bundle: Bundle, signal: AbortSignal): Promise<Step[]> {
   const account = `tour-${example.name}`;
   const again = `${example.name}-again`;
   const online = `${example.name}-online`;
   const seen: Placed[] = [];
   const call = async (name = example.name, headers: Record<string, string> = {}): Promise<Placed> => {
-    const placed = await placedCall(platform, example, account, name, headers);
+    const placed = await placedCall(platform, example, { account, name, headers, signal });
     seen.push(placed);
     return placed;
   };
@@ -45,14 +45,18 @@ export async function climb(platform: Connected, example: Example, bundle: Bundl
   };
   try {
     await deploy(example.name);
-    await warmInstance(platform, bundle.runtime);
+    await warmInstance(platform, bundle.runtime, signal);
     await call();
     await call();
     // Another amount of memory needs another container, and the code is on the instance by now.
     await call(example.name, { "Pilot-Memory": OTHER_MB });
     await deploy(again);
     await call(again);
-    await until(async () => ((await call()).path === "direct" ? true : undefined), SCENE_MS);
+    await until(
+      async () => ((await call()).path === "direct" ? true : undefined),
+      SCENE_MS,
+      () => signal.aborted,
+    );
     // Nothing warm has a network, so a function that asks for one needs an instance that is booted for it.
     await deploy(online, true);
     await call(online);
@@ -72,10 +76,14 @@ function bestOf(seen: readonly Placed[], wanted: Wanted): Placed | undefined {
 }
 
 /** Waits until an instance of the runtime is warm; after the limit the call goes on as it may. */
-export async function warmInstance(platform: Connected, runtime: string): Promise<void> {
-  await until(async () => {
-    const { hosts } = await platform.bus.ask(showFleet, [], {});
-    const warm = hosts.some(({ instances }) => instances.some((one) => one.runtime === runtime && one.state === "warm"));
-    return warm ? true : undefined;
-  }, SCENE_MS);
+export async function warmInstance(platform: Connected, runtime: string, signal: AbortSignal): Promise<void> {
+  await until(
+    async () => {
+      const { hosts } = await platform.bus.ask(showFleet, [], {});
+      const warm = hosts.some(({ instances }) => instances.some((one) => one.runtime === runtime && one.state === "warm"));
+      return warm ? true : undefined;
+    },
+    SCENE_MS,
+    () => signal.aborted,
+  );
 }

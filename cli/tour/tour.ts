@@ -22,13 +22,19 @@ export interface TourRow {
 /** The examples that climb: the first of each kind of source. */
 const CLIMBERS: Readonly<Record<string, string>> = { hello: "node", total: "node (TypeScript)", words: "python" };
 
-/** Resolves with the rows of the table. Rejects with a Fault when a deploy or the platform fails. */
-export async function tour(platform: Connected, examples: readonly Example[], say: (sentence: string) => void): Promise<TourRow[]> {
+/** Resolves with the rows of the table; `signal` ends it early. Rejects with a Fault when a deploy or the platform fails. */
+export async function tour(
+  platform: Connected,
+  examples: readonly Example[],
+  say: (sentence: string) => void,
+  signal: AbortSignal,
+): Promise<TourRow[]> {
   const rows: TourRow[] = [];
   const climbers: (() => Promise<TourRow[]>)[] = [];
   say("waiting for the pilot light: instances that are booted and belong to nobody");
-  for (const runtime of ["node", "python"]) await warmInstance(platform, runtime);
+  for (const runtime of ["node", "python"]) await warmInstance(platform, runtime, signal);
   for (const example of examples) {
+    signal.throwIfAborted();
     say(`deploying and calling ${example.name}`);
     const { runtime, handler, environment } = example;
     const bundle = await makeBundle(example.folder, { ...(runtime && { runtime }), ...(handler && { handler }) });
@@ -37,7 +43,7 @@ export async function tour(platform: Connected, examples: readonly Example[], sa
       name: example.name,
       ...(environment && { environment }),
     });
-    const { wrong, ...placed } = await placedCall(platform, example, DEFAULT_ACCOUNT);
+    const { wrong, ...placed } = await placedCall(platform, example, { account: DEFAULT_ACCOUNT, name: example.name, signal });
     const language = CLIMBERS[example.name];
     rows.push({
       ...placed,
@@ -49,7 +55,7 @@ export async function tour(platform: Connected, examples: readonly Example[], sa
     if (language === undefined) continue;
     climbers.push(async () => {
       say(`provoking every rung with ${example.name}`);
-      const steps = await climb(platform, example, bundle);
+      const steps = await climb(platform, example, bundle, signal);
       return steps.map(({ wanted, placed: step }) => ({
         name: example.name,
         runtime: language,
@@ -62,6 +68,9 @@ export async function tour(platform: Connected, examples: readonly Example[], sa
       }));
     });
   }
-  for (const climber of climbers) rows.push(...(await climber()));
+  for (const climber of climbers) {
+    signal.throwIfAborted();
+    rows.push(...(await climber()));
+  }
   return rows;
 }
