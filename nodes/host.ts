@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { startHost } from "../actors/host/agent.ts";
+import { mergePools } from "../actors/host/pool.ts";
 import { mirror } from "../actors/kit/mirror.ts";
 import { POOLS_KEY } from "../actors/scheduler/registry/ports.ts";
 import { Fault } from "../protocol/errors.ts";
@@ -75,7 +76,7 @@ await runRole(async ({ settings, log, calls, control }) => {
       memoryMb: Math.floor((totalmem() / 1024 ** 2) * MEMORY_SHARE),
       cores: availableParallelism(),
       instanceMb: INSTANCE_MB,
-      pools: pools.get(POOLS_KEY) ?? defaults,
+      pools: mergePools(defaults, pools.get(POOLS_KEY) ?? []),
       runtimes,
     },
   );

@@ -91,7 +91,7 @@ class Agent implements Host {
     this.#slots = new Slots(this.#functions);
     this.#records = new Records({ host, control, clock, counters });
     this.#logs = new Logs({ host, control, clock, counters });
-    this.#requests = new Requests({ host, epoch: this.#epoch, bus, clock, counters, data: ports.data });
+    this.#requests = new Requests({ host, epoch: this.#epoch, bus, clock, counters, data: ports.data, violated: (container, what) => this.#instances.violated(container, what) });
     this.#handed = new HandedCalls({ host, bus, control, clock, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
     this.#instances = new Instances(
       {
@@ -121,7 +121,7 @@ class Agent implements Host {
         late: () => counters.add("frames.late"),
       },
     );
-    this.#supply = new Supply({ clock, instances: this.#instances, times, instanceMb: options.instanceMb ?? INSTANCE_MB });
+    this.#supply = new Supply({ counters: this.#counters, clock, instances: this.#instances, times, instanceMb: options.instanceMb ?? INSTANCE_MB });
     this.#pool = new Pool(this.#instances, options.pools);
     this.#announcements = new Announcements({
       host,

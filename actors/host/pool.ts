@@ -7,6 +7,12 @@ import type { PoolTarget } from "../../protocol/vocabulary.ts";
 import type { Instances } from "./instances.ts";
 import type { Instance } from "./instance.ts";
 
+/** Targets that are set replace the defaults of the same configuration; the others stay. */
+export function mergePools(defaults: readonly PoolTarget[], set: readonly PoolTarget[]): PoolTarget[] {
+  const chosen = new Set(set.map((target) => keyOf(target.runtime, target.memoryMb)));
+  return [...defaults.filter((target) => !chosen.has(keyOf(target.runtime, target.memoryMb))), ...set];
+}
+
 export class Pool {
   readonly #instances: Instances;
   #targets: readonly PoolTarget[];
@@ -21,8 +27,9 @@ export class Pool {
     return this.#targets;
   }
 
-  /** Other targets; resolves when surplus warm instances are gone. */
-  async set(targets: readonly PoolTarget[]): Promise<void> {
+  /** Other targets for some configurations; resolves when surplus warm instances are gone. */
+  async set(changed: readonly PoolTarget[]): Promise<void> {
+    const targets = mergePools(this.#targets, changed);
     this.#targets = targets;
     const surplus: Instance[] = [];
     const left = new Map(targets.map((target) => [keyOf(target.runtime, target.memoryMb), target.warm]));

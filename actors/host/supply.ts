@@ -5,7 +5,9 @@ import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { ColdCause, FunctionClass, Rung } from "../../protocol/vocabulary.ts";
 import type { Clock } from "../kit/ports.ts";
 import type { Container } from "./container.ts";
+import type { Counters } from "./counters.ts";
 import type { CreateTimes } from "./create-times.ts";
+import { makeRoom, type RoomWanted } from "./eviction.ts";
 import type { Instance } from "./instance.ts";
 import type { Instances } from "./instances.ts";
 import type { CodeOf } from "./provision.ts";
@@ -36,6 +38,7 @@ export interface SupplyPorts {
   readonly clock: Clock;
   readonly instances: Instances;
   readonly times: CreateTimes;
+  readonly counters: Counters;
   readonly instanceMb: number;
 }
 
@@ -95,6 +98,7 @@ export class Supply {
     const instance = wanted.instance === undefined ? this.#findOwn(slot, code) : this.#ports.instances.find(wanted.instance);
     if (!instance) return no("no-instance", "there is no such instance");
     if (instance.account !== slot.account) return no("no-room", "the instance is not the account's");
+    if (instance.runtime === code.runtime && instance.network === code.network) this.#evict({ slot, instance, boots: instance.spares.length === 0 });
     if (!this.#hasRoom(instance, slot, code)) {
       return no("no-room", `the instance is ${instance.state} with ${instance.freeMb} MB free, for ${code.runtime}${instance.network ? " with network" : ""}`);
     }
@@ -108,6 +112,7 @@ export class Supply {
     if (code.network) return no("no-instance", "no warm instance has a network");
     const instance = this.#ports.instances.findWarm(code.runtime, Math.max(slot.memoryMb, wanted.instanceMb ?? 0));
     if (!instance) return no("no-instance", "no warm instance of that runtime and size is left");
+    this.#evict({ slot, boots: instance.spares.length === 0 });
     if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0)) return no("no-capacity", "the host's memory is given away");
     this.#ports.instances.allocate(instance, slot.account, wanted.class);
     this.#provision(instance, wanted);
@@ -117,12 +122,18 @@ export class Supply {
   #cold(wanted: Wanted): Refused | undefined {
     const { slot, code } = wanted;
     const { instances } = this.#ports;
+    this.#evict({ slot, boots: true });
     if (!instances.hasCapacity(slot.memoryMb, true)) return no("no-capacity", "the host's memory is given away");
     const memoryMb = Math.max(slot.memoryMb, wanted.instanceMb ?? this.#ports.instanceMb);
     const instance = instances.boot(code.runtime, memoryMb, code.network, slot.account);
     instance.class = wanted.class;
     this.#provision(instance, wanted);
     return undefined;
+  }
+
+  #evict(wanted: RoomWanted): void {
+    const evicted = makeRoom(this.#ports.instances, wanted);
+    if (evicted > 0) this.#ports.counters.add("containers.evicted", evicted);
   }
 
   #provision(instance: Instance, wanted: Wanted): void {

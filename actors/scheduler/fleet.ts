@@ -5,6 +5,7 @@
  *     that shows its effect always comes before the report.
  * L2  Everything here is a hint: the host decides.
  */
+import { LIMITS } from "../../protocol/limits.ts";
 import type { HostAnnouncement, InstanceHint } from "../../protocol/messages/host.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { Rung } from "../../protocol/vocabulary.ts";
@@ -37,7 +38,7 @@ export interface SlotCount {
 }
 
 /** Room kept beside a container's own amount for its runtime's processes, in MB; hosts count the same. */
-export const BOX_MB = 32;
+export const BOX_MB = LIMITS.boxMemory.value;
 
 export class Fleet {
   readonly #hosts = new Map<string, HostView>();
@@ -111,9 +112,10 @@ export class Fleet {
     return sum;
   }
 
-  /** Free memory of an instance in MB after outstanding orders. */
-  room(host: HostView, instance: InstanceHint): number {
+  /** Free memory of an instance in MB after outstanding orders; with `except`, idle containers of other keys count as free. */
+  room(host: HostView, instance: InstanceHint, except?: string): number {
     let room = instance.memoryMb - instance.usedMb;
+    if (except !== undefined) room += idleMb(instance, except, 0);
     for (const order of this.#orders.values()) if (order.host === host.id && order.instance === instance.id) room -= order.memoryMb;
     return room;
   }
@@ -125,9 +127,10 @@ export class Fleet {
     return spares;
   }
 
-  /** Memory that a host can still give to containers, in MB. */
-  free(host: HostView): number {
+  /** Memory that a host can still give to containers, in MB; with `except`, after evicting idle containers of other keys. */
+  free(host: HostView, except?: string): number {
     let free = host.announcement.memoryMb - host.announcement.usedMb;
+    if (except !== undefined) for (const instance of host.instances.values()) free += idleMb(instance, except, BOX_MB);
     for (const order of this.#orders.values()) if (order.host === host.id && order.rung !== "hot") free -= order.memoryMb + BOX_MB;
     return free;
   }
@@ -167,4 +170,11 @@ export class Fleet {
     }
     return count === 0 ? 0 : sum / count;
   }
+}
+
+/** Amounts of the idle containers of an instance, but for those of one key; `each` is added per container. */
+function idleMb(instance: InstanceHint, except: string, each: number): number {
+  let sum = 0;
+  for (const slot of instance.slots) if (slot.key !== except) sum += slot.idle * (Number(slot.key.slice(slot.key.lastIndexOf("@") + 1)) + each);
+  return sum;
 }

@@ -275,6 +275,7 @@ export class Keeper {
       ahead: 0,
       mayQueue: this.#ports.granted(call.functionKey),
       refusedBy: this.#stillRefusing(call),
+      evicts: false,
       instanceMb: this.#ports.instanceMb,
     };
   }

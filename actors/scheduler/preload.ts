@@ -43,6 +43,7 @@ export async function preload(ports: PreloadPorts, account: string, name: string
     ahead: 0,
     mayQueue: false,
     refusedBy: new Set(),
+    evicts: false,
     instanceMb: ports.instanceMb,
   };
   const results = await Promise.allSettled(Array.from({ length: count }, () => readyOne(ports, request, version, record.settings.keepAliveMs)));

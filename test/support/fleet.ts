@@ -41,6 +41,7 @@ export function request(change: Partial<PlacementRequest> = {}): PlacementReques
     accountCap: 1_000,
     ahead: 0,
     mayQueue: false,
+    evicts: false,
     refusedBy: new Set(),
     instanceMb: 1_024,
     ...change,

@@ -36,7 +36,9 @@ export function placeNew(request: PlacementRequest, fleet: Fleet): Verdict {
     atCap(request, fleet) ??
     first(ON_OWN_INSTANCE, request, fleet) ??
     inFlight(request, fleet) ??
-    first(NEW_INSTANCE, request, fleet) ?? { kind: "wait", reason: "no host has room" }
+    first(NEW_INSTANCE, request, fleet) ??
+    // Only now: something that is idle has to go.
+    first([...ON_OWN_INSTANCE, ...NEW_INSTANCE], { ...request, evicts: true }, fleet) ?? { kind: "wait", reason: "no host has room" }
   );
 }
 

@@ -17,12 +17,12 @@ export function own(request: PlacementRequest, fleet: Fleet): Verdict | undefine
 function onInstance(request: PlacementRequest, fleet: Fleet, rung: "cached" | "own"): Verdict | undefined {
   let best: { host: HostView; instance: InstanceHint; room: number; spare: boolean } | undefined;
   for (const host of fleet.taking()) {
-    if (request.refusedBy.has(`${host.id}:${rung}`) || fleet.free(host) < request.memoryMb) continue;
+    if (request.refusedBy.has(`${host.id}:${rung}`) || fleet.free(host, request.evicts ? request.key : undefined) < request.memoryMb) continue;
     for (const instance of host.instances.values()) {
       if (instance.account !== request.account || instance.state !== "active") continue;
       if (instance.runtime !== request.runtime || instance.network !== request.network) continue;
       if (rung === "cached" && !instance.code.includes(request.codeKey)) continue;
-      const room = fleet.room(host, instance);
+      const room = fleet.room(host, instance, request.evicts ? request.key : undefined);
       if (room < request.memoryMb) continue;
       const spare = fleet.spares(host, instance) > 0;
       if (best === undefined || (spare && !best.spare) || (spare === best.spare && room < best.room)) best = { host, instance, room, spare };

@@ -27,6 +27,8 @@ export interface PlacementRequest {
   readonly mayQueue: boolean;
   /** `host:rung` that refused this call and have not announced since. */
   readonly refusedBy: ReadonlySet<string>;
+  /** True: idle containers of other code may be evicted for it, since nothing is free otherwise. */
+  readonly evicts: boolean;
   /** Size in MB of an instance that has to be booted, unless the container needs more. */
   readonly instanceMb: number;
 }

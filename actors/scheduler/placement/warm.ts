@@ -7,7 +7,7 @@ export const warm: RungPolicy = (request, fleet) => {
   let best: { host: string; instanceMb: number; free: number; estimateMs: number } | undefined;
   for (const host of fleet.taking()) {
     if (request.refusedBy.has(`${host.id}:warm`)) continue;
-    const free = fleet.free(host);
+    const free = fleet.free(host, request.evicts ? request.key : undefined);
     const [smallest] = fleet.warm(host, request.runtime, request.memoryMb);
     if (smallest === undefined || free < request.memoryMb) continue;
     if (best === undefined || smallest.memoryMb < best.instanceMb || (smallest.memoryMb === best.instanceMb && free < best.free)) {

@@ -105,6 +105,14 @@ test("F025 calls that wait at the host count towards the wait, so that a longer 
   t.is(placed(place(request(), queueing(20))).rung, "cached");
 });
 
+test("when nothing is free, idle containers of other code make room; busy ones and the function's own do not", (t) => {
+  const full = (slots: InstanceHint["slots"]) => fleetOf(announcement({ memoryMb: 1_000, usedMb: 1_000, instances: [instance({ usedMb: 1_000, slots })] }));
+  t.is(placed(place(request(), full([slot({ key: "main.other.1@512", idle: 1 })]))).rung, "own");
+  t.is(place(request(), full([slot({ key: "main.other.1@512", busy: 1 })])).kind, "wait");
+  const elsewhere = fleetOf(announcement({ memoryMb: 1_000, usedMb: 1_000, instances: [instance({ account: "b", usedMb: 1_000, slots: [slot({ key: "b.other.1@512", idle: 1 })] })] }));
+  t.is(placed(place(request(), elsewhere)).rung, "cold");
+});
+
 test("where hosts answer directly, a call that finds no better place joins the shortest queue there", (t) => {
   const busy = (host: string, queued: number) =>
     announcement({
