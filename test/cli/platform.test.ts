@@ -15,7 +15,7 @@ export const handler = async (event: { name: string; boom?: boolean }, context: 
 };
 `;
 
-test("F001 F003 up, deploy and invoke work with one command each, and Ctrl-C ends it all with 0", async (t) => {
+test("F001 F003 F015 up, deploy and invoke work with one command each, and Ctrl-C ends it all with 0", async (t) => {
   t.timeout(240_000);
   const directory = await temporaryDirectory(t);
   const env = { ...process.env, PILOT_STATE_HOME: join(directory, "state"), NATS_URL: undefined, NATS_CONTEXT: undefined };
@@ -74,6 +74,18 @@ test("F001 F003 up, deploy and invoke work with one command each, and Ctrl-C end
   t.regex((await pilot(["fn", "ls"])).stdout, /main +greet +@1/);
   t.is((JSON.parse((await pilot(["pool", "show", "--json"])).stdout) as { hosts: unknown[] }).hosts.length > 0, true);
   t.regex((await pilot(["fn", "where", "greet"])).stdout, /host-1/);
+  const doctor = await pilot(["doctor", "--json"]);
+  t.is(doctor.code, 0, doctor.stdout);
+  t.regex(doctor.stdout, /"canary node","verdict":"ok"/);
+
+  // F015: with nothing kept warm, a new account's first call boots an instance.
+  const none = await pilot(["pool", "set", "warm", "0", "--json"]);
+  t.true((JSON.parse(none.stdout) as { warm: number }[]).every((row) => row.warm === 0));
+  t.is((await pilot(["deploy", source, "--account", "shop"])).code, 0);
+  const cold = await pilot(["invoke", "greet", "--account", "shop", "--data", '{"name":"Y"}', "--deadline", "60s", "--trace"]);
+  t.is(cold.code, 0, cold.stderr);
+  t.regex(cold.stderr, /rung +cold/);
+
   t.is((await pilot(["fn", "rm", "greet"])).code, 0);
   t.is((await pilot(["invoke", "greet"])).code, 1);
 
