@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "ava";
+import { helpTexts } from "../../cli/docs.ts";
 import { ERRORS } from "../../protocol/errors.ts";
 import { CONTRACTS } from "../../protocol/messages/index.ts";
 import { documents } from "../../scripts/docs/documents.ts";
@@ -102,6 +103,28 @@ test("links between documents lead somewhere", async (t) => {
     for (const [, link = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
       const target = new URL(link, `file://${root}/${page}`);
       await t.notThrowsAsync(() => readdir(target).catch(() => readFile(target)), `${page} links to ${link}`);
+    }
+  }
+});
+
+test("every pilot command that a document names exists", async (t) => {
+  const routes = helpTexts().map(([route]) => route);
+  const nouns = new Set(routes.map((route) => route.split(" ").slice(0, 2).join(" ")));
+  const decisions = (await readdir(join(projectRoot(), "docs/decisions"))).map((name) => `docs/decisions/${name}`);
+  for (const page of [
+    "README.md",
+    "SPECIFICATION.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "examples/README.md",
+    ...decisions,
+  ]) {
+    const text = await readFile(join(projectRoot(), page), "utf8");
+    for (const [, noun = "", verb = ""] of text.matchAll(/(?:npx |`)pilot ([a-z]+)(?: ([a-z]+))?/g)) {
+      t.true(nouns.has(`pilot ${noun}`), `${page} names pilot ${noun}`);
+      const hasVerbs = !routes.includes(`pilot ${noun}`);
+      if (hasVerbs && verb !== "") t.true(routes.includes(`pilot ${noun} ${verb}`), `${page} names pilot ${noun} ${verb}`);
     }
   }
 });
