@@ -10,6 +10,7 @@ import { BoxChild } from "./box-child.ts";
 import { clearGroup, until } from "./clear.ts";
 import { killAll } from "./group-files.ts";
 import { SHARES } from "./groups.ts";
+import { closeInherited } from "./inherited.ts";
 import { openGroups } from "./open-groups.ts";
 import type { Order, Report, SpawnerSetup } from "./orders.ts";
 import { innerPid, processTable, strays, treeOf } from "./process-table.ts";
@@ -98,4 +99,6 @@ process.on("disconnect", () => {
 // A terminal's Ctrl-C reaches the whole group; the agent alone decides when boxes end.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 
+// 3 is the agent's channel; in a box it becomes the box's own.
+closeInherited(4);
 report({ is: "up" });

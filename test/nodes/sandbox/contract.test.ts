@@ -3,7 +3,7 @@
  * nature stands in NOT_PROMISED with the reason; everything else holds for all.
  */
 import { fork } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -333,11 +333,16 @@ for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as con
   test.serial(`F100 ${kind}: an agent killed with -9 leaves no process, group or file`, async (t) => {
     const directory = await runDirectory();
     const cgroupRoot = `pilot-test-${process.pid}-agent`;
+    const secret = join(await temporaryDirectory(t), "inherited secret");
+    writeFileSync(secret, "x");
+    const inherited = openSync(secret, "r");
+    t.teardown(() => closeSync(inherited));
     const agent = fork(fileURLToPath(new URL("./agent.js", import.meta.url)), [kind, directory, cgroupRoot], {
-      stdio: ["ignore", "pipe", "inherit", "ipc"],
+      stdio: ["ignore", "pipe", "inherit", "ipc", inherited],
     });
     t.teardown(() => agent.kill("SIGKILL"));
-    await new Promise((resolve) => agent.stdout?.once("data", resolve));
+    const open = await new Promise<Buffer>((resolve) => agent.stdout?.once("data", resolve));
+    t.false(open.toString().includes("inherited secret"), "a descriptor that the agent inherited is not open in a box");
     const family = treeOf(agent.pid ?? 0, processTable()).map((row) => row.pid);
     t.true(family.length >= 4, "agent, spawner and boxes");
     agent.kill("SIGKILL");
@@ -395,6 +400,31 @@ for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as con
       else t.is((await outcome.value.ended).cause.kind !== "spawnerLost", true);
     }
     t.deepEqual(readdirSync(join(directory, "i")), []);
+  });
+
+  test.serial(`F100 ${kind}: a spawner killed with -9 while boxes start leaves none of them behind`, async (t) => {
+    const cgroupRoot = `pilot-test-${process.pid}-starting`;
+    const { sandbox, directory } = await openHostile(kind, { cgroupRoot, cores: 4 });
+    t.teardown(() => sandbox.close());
+    for (const round of [0, 1, 2, 3]) {
+      const lost = new Promise<void>((resolve) => sandbox.onSpawnerLost(resolve));
+      const starts = [1, 2, 3].map(() => Victim.start(sandbox, "node", { instance: `starting-${round}` }));
+      const outcomes = Promise.allSettled(starts);
+      const { spawner } = JSON.parse(readFileSync(join(directory, "owner"), "utf8")) as { spawner: { pid: number } };
+      // Each round a little later in the life of the boxes: before any, at the first, at a few, when all run.
+      await until(() => treeOf(spawner.pid, processTable()).length > round * (kind === "process" ? 1 : 3), "boxes to start", 20_000);
+      const family = treeOf(spawner.pid, processTable()).map((row) => row.pid);
+      process.kill(spawner.pid, "SIGKILL");
+      await lost;
+      for (const outcome of await outcomes) {
+        if (outcome.status === "rejected") t.is((outcome.reason as { name: string }).name, "BootFailed");
+        else t.is((await outcome.value.ended).cause.kind, "spawnerLost");
+      }
+      t.true(noneOf(family));
+    }
+    await sandbox.close();
+    t.deepEqual(groupsLeft(cgroupRoot), []);
+    t.deepEqual(processesWith(directory), []);
   });
 
   test.serial(`F100 ${kind}: after a spawner killed with -9 containers end as spawnerLost, and starting works again`, async (t) => {
