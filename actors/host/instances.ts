@@ -12,14 +12,16 @@ import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { FunctionClass } from "../../protocol/vocabulary.ts";
 import { instanceMachine } from "../instance/machine.ts";
 import type { EndCause, Sandbox, SandboxedContainer } from "../instance/sandbox.ts";
-import type { Clock, Log, Random, Timer } from "../kit/ports.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
 import { startActor } from "../kit/start-actor.ts";
+import { Boots } from "./boots.ts";
 import { Container, type ContainerOwner } from "./container.ts";
 import type { Counters } from "./counters.ts";
 import type { CreateTimes } from "./create-times.ts";
 import { faultOfEnd } from "./ends.ts";
 import { Instance } from "./instance.ts";
 import type { Loader } from "./loader.ts";
+import { Loads } from "./loads.ts";
 import type { Provision } from "./provision.ts";
 import type { Slot } from "./slot.ts";
 
@@ -51,17 +53,12 @@ export interface InstancesPorts {
   readonly sparesPerInstance: number;
 }
 
-interface Loading {
-  readonly provision: Provision;
-  readonly timer: Timer;
-}
-
 export class Instances implements ContainerOwner {
   readonly #ports: InstancesPorts;
   readonly #owner: InstancesOwner;
   readonly #instances = new Map<string, Instance>();
-  readonly #loading = new Map<Container, Loading>();
-  readonly #timers = new Set<Timer>();
+  readonly #boots: Boots;
+  readonly #loads: Loads;
   readonly #prefix: string;
   #count = 0;
   #closed = false;
@@ -73,6 +70,22 @@ export class Instances implements ContainerOwner {
     this.#owner = owner;
     this.runtimes = { ...runtimes };
     this.#prefix = ports.random.id(6);
+    const { clock, sandbox, loader } = ports;
+    this.#boots = new Boots({
+      clock,
+      sandbox,
+      booted: (instance, box) => this.#booted(instance, box),
+      failed: (instance, fault) => this.#bootFailed(instance, fault),
+    });
+    this.#loads = new Loads({
+      clock,
+      loader,
+      failed: (container, provision, fault, stack) => {
+        this.#forget(container);
+        this.stop(container);
+        this.#unmade(container.instance, provision, fault, stack);
+      },
+    });
   }
 
   all(): IterableIterator<Instance> {
@@ -116,7 +129,7 @@ export class Instances implements ContainerOwner {
     });
     const instance = new Instance({ id, runtime, memoryMb, network, actor });
     this.#instances.set(id, instance);
-    if (account === null) this.#boot(instance, false);
+    if (account === null) this.#boots.start(instance, false);
     this.#owner.changed(instance);
     return instance;
   }
@@ -139,7 +152,7 @@ export class Instances implements ContainerOwner {
     else {
       // Also when a spare is being booted at leisure: that one may stand behind others, this one is wanted now.
       instance.waiting.push(provision);
-      this.#boot(instance, true);
+      this.#boots.start(instance, true);
     }
     this.#owner.changed(instance);
   }
@@ -179,17 +192,15 @@ export class Instances implements ContainerOwner {
   /** Ends all instances and boots nothing more. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
+    this.#boots.close();
     await Promise.all([...this.#instances.values()].map((instance) => this.destroy(instance)));
   }
 
   // from containers
 
   loaded(container: Container, cachedData: Uint8Array): void {
-    const loading = this.#takeLoading(container);
-    if (!loading) return;
-    const { provision } = loading;
+    const provision = this.#loads.take(container);
+    if (!provision) return;
     if (cachedData.length > 0) {
       this.#ports.loader.keep(provision.slot, provision.code, cachedData, (error) => {
         this.#ports.counters.add("cachedData.refused");
@@ -206,7 +217,7 @@ export class Instances implements ContainerOwner {
 
   loadFailed(container: Container, thrown: Thrown): void {
     const said = thrown.message === "" ? thrown.type : `${thrown.type}: ${thrown.message}`;
-    this.#loadEnded(container, new Fault("HandlerError", `the function could not be loaded: ${said}`), thrown.stack);
+    this.#loads.fail(container, new Fault("HandlerError", `the function could not be loaded: ${said}`), thrown.stack);
   }
 
   violated(container: Container, what: string): void {
@@ -238,23 +249,7 @@ export class Instances implements ContainerOwner {
 
   // boots
 
-  #boot(instance: Instance, urgent: boolean): void {
-    instance.booting++;
-    const order = {
-      instance: instance.id,
-      container: `${instance.id}-${(this.#count++).toString(36)}`,
-      runtime: instance.runtime,
-      instanceMb: instance.memoryMb,
-      network: instance.network,
-    };
-    this.#ports.sandbox.start(order, urgent).then(
-      (box) => this.#booted(instance, box),
-      (error: unknown) => this.#bootFailed(instance, Fault.from(error)),
-    );
-  }
-
   #booted(instance: Instance, box: SandboxedContainer): void {
-    instance.booting--;
     const container = new Container(box, instance, this);
     box.listen(container);
     if (this.#closed || instance.state === "draining" || instance.state === "gone") {
@@ -290,7 +285,6 @@ export class Instances implements ContainerOwner {
   }
 
   #bootFailed(instance: Instance, fault: Fault): void {
-    instance.booting--;
     instance.failures++;
     this.#ports.counters.add("boot.failed");
     this.#ports.log.warn("a container did not boot", { instance: instance.id, runtime: instance.runtime, failures: instance.failures, reason: fault.message });
@@ -303,11 +297,10 @@ export class Instances implements ContainerOwner {
         this.#unmade(instance, first, fault.name === "BootFailed" ? fault : new Fault("BootFailed", fault.message), undefined);
       }
     }
-    const pause = Math.min(LIMITS.bootRetryMax.value, LIMITS.bootRetryMin.value * 2 ** Math.min(instance.failures - 1, 16));
-    this.#later(pause, () => {
+    this.#boots.afterFailures(instance.failures, () => {
       if (instance.state === "draining" || instance.state === "gone") return;
-      if (instance.waiting.length > instance.booting) this.#boot(instance, true);
-      else if (instance.account === null && instance.booting === 0 && instance.spares.length === 0) this.#boot(instance, false);
+      if (instance.waiting.length > instance.booting) this.#boots.start(instance, true);
+      else if (instance.account === null && instance.booting === 0 && instance.spares.length === 0) this.#boots.start(instance, false);
       else this.#refill(instance);
     });
     this.#endIfUnused(instance);
@@ -320,55 +313,13 @@ export class Instances implements ContainerOwner {
     if (instance.freeMb < LIMITS.memoryDefault.value) return;
     while (instance.spares.length + instance.booting - instance.waiting.length < this.#ports.sparesPerInstance) {
       if (!this.hasCapacity(0, true)) return;
-      this.#boot(instance, false);
+      this.#boots.start(instance, false);
     }
   }
-
-  // assignment and loading
 
   #assign(container: Container, provision: Provision): void {
-    const { slot, code } = provision;
-    const { instance } = container;
-    container.state = "loading";
-    container.slot = slot;
-    container.rung = provision.told;
-    container.coldCause = provision.coldCause;
-    const cpuShares = Math.max(2, Math.round((1024 * slot.memoryMb) / instance.memoryMb));
-    const timer = this.#ports.clock.after(LIMITS.load.value, () => {
-      this.#loadEnded(container, new Fault("HandlerError", `the function took longer than ${LIMITS.load.value} ms to load`), undefined);
-    });
-    this.#loading.set(container, { provision, timer });
-    try {
-      container.box.limit({ memoryMb: slot.memoryMb, cpuShares, processes: LIMITS.processes.value });
-    } catch (error) {
-      this.#loadEnded(container, new Fault("BootFailed", `the limits of the container could not be set: ${String(error)}`, undefined, error), undefined);
-      return;
-    }
-    this.#ports.loader
-      .load(container, slot, code, () => this.#loading.has(container))
-      .catch((error: unknown) => {
-        const fault = Fault.from(error);
-        const told = fault.name === "NotFound" ? new Fault("CodeUnavailable", fault.message) : fault;
-        this.#loadEnded(container, told, undefined);
-      });
-    this.#refill(instance);
-  }
-
-  #takeLoading(container: Container): Loading | undefined {
-    const loading = this.#loading.get(container);
-    if (loading) {
-      this.#loading.delete(container);
-      loading.timer.cancel();
-    }
-    return loading;
-  }
-
-  #loadEnded(container: Container, fault: Fault, stack: string | undefined): void {
-    const loading = this.#takeLoading(container);
-    if (!loading) return;
-    this.#forget(container);
-    this.stop(container);
-    this.#unmade(container.instance, loading.provision, fault, stack);
+    this.#loads.begin(container, provision);
+    this.#refill(container.instance);
   }
 
   /** Gives back what was promised for a container that will not be. */
@@ -387,7 +338,7 @@ export class Instances implements ContainerOwner {
   #ended(container: Container, fault: Fault): void {
     if (container.state === "ended") return;
     if (container.state === "loading") {
-      this.#loadEnded(container, fault.name === "Crashed" ? new Fault("HandlerError", `the function could not be loaded: ${fault.message}`) : fault, undefined);
+      this.#loads.fail(container, fault.name === "Crashed" ? new Fault("HandlerError", `the function could not be loaded: ${fault.message}`) : fault, undefined);
       return;
     }
     const { slot, instance } = container;
@@ -401,7 +352,7 @@ export class Instances implements ContainerOwner {
     this.#ports.counters.add("spare.lost");
     this.#owner.changed(instance);
     if (instance.account === null) void this.destroy(instance);
-    else this.#later(LIMITS.bootRetryMin.value, () => this.#refill(instance));
+    else this.#boots.afterFailures(1, () => this.#refill(instance));
   }
 
   #discard(container: Container, fault?: Fault): void {
@@ -429,14 +380,6 @@ export class Instances implements ContainerOwner {
 
   #endIfUnused(instance: Instance): void {
     if (instance.account !== null && instance.assigned === 0 && instance.waiting.length === 0) void this.destroy(instance);
-  }
-
-  #later(ms: number, action: () => void): void {
-    const timer = this.#ports.clock.after(ms, () => {
-      this.#timers.delete(timer);
-      if (!this.#closed) action();
-    });
-    this.#timers.add(timer);
   }
 }
 

@@ -36,6 +36,8 @@ export interface RequestsPorts {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly data: DataStore;
+  /** The container breaks the rules of its channel and must end. */
+  violated(container: Container, what: string): void;
 }
 
 export class Requests {
@@ -55,17 +57,18 @@ export class Requests {
   request(container: Container, frame: IncomingFrame): void {
     const { call } = container;
     const asked = readRequest(frame.extra);
-    if (asked === undefined) return this.#refuse(container, frame.id, new Fault("BadRequest", "the request of the function is malformed"));
+    if (asked === undefined) return this.#reject(container, frame.id, new Fault("BadRequest", "the request of the function is malformed"));
     if (call === undefined || asked.call !== container.number) {
       this.#ports.counters.add("requests.late");
-      return this.#refuse(container, frame.id, new Fault("BadRequest", "the call that asks has ended"));
+      return this.#reject(container, frame.id, new Fault("BadRequest", "the call that asks has ended"));
     }
     if (container.requests >= LIMITS.requestsInFlight.value) {
       this.#ports.counters.add("requests.full");
-      return this.#refuse(container, frame.id, new Fault("Throttled", `more than ${LIMITS.requestsInFlight.value} requests are open`));
+      return this.#reject(container, frame.id, new Fault("Throttled", `more than ${LIMITS.requestsInFlight.value} requests are open`));
     }
     if (frame.payload.length > BODY_LIMIT) {
-      return this.#refuse(container, frame.id, new Fault("PayloadTooLarge", `${frame.payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
+      this.#refuse(container, frame.id, new Fault("PayloadTooLarge", `${frame.payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
+      return;
     }
     try {
       switch (asked.kind) {
@@ -193,8 +196,13 @@ export class Requests {
     if (container.state !== "ended") container.box.send(FRAME.answer, 0, id, NOTHING, payload);
   }
 
-  #refuse(container: Container, id: number, fault: Fault): void {
-    if (container.state !== "ended") container.box.send(FRAME.answer, 1, id, NOTHING, encoder.encode(JSON.stringify(fault.toData())));
+  #refuse(container: Container, id: number, fault: Fault): boolean {
+    return container.state === "ended" || container.box.send(FRAME.answer, 1, id, NOTHING, encoder.encode(JSON.stringify(fault.toData())));
+  }
+
+  /** The answer to a request that should not have been sent. Who sends many and reads none would fill the host's memory. */
+  #reject(container: Container, id: number, fault: Fault): void {
+    if (!this.#refuse(container, id, fault)) this.#ports.violated(container, "it sends requests that it may not, and does not read the answers");
   }
 }
 

@@ -17,6 +17,9 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const MiB = 1024 * 1024;
 
+/** Bytes on their way in above which `send` says so. */
+const HIGH_WATER = MiB;
+
 /** What a blank process uses. */
 const BLANK_BYTES = 8 * MiB;
 
@@ -61,6 +64,8 @@ export class FakeContainer implements SandboxedContainer {
   #peak = BLANK_BYTES;
   #cpuMs = 0;
   #printed = "";
+  /** Bytes on their way in. */
+  #waiting = 0;
 
   constructor(of: FakeContainerOf) {
     this.#of = of;
@@ -78,8 +83,12 @@ export class FakeContainer implements SandboxedContainer {
 
   send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array): boolean {
     const bytes = join(frameHead(type, flags, id, extra, payload.length), payload);
-    this.#later(() => this.#fromAgent.feed(bytes));
-    return true;
+    this.#waiting += bytes.length;
+    this.#later(() => {
+      this.#waiting -= bytes.length;
+      this.#fromAgent.feed(bytes);
+    });
+    return this.#waiting <= HIGH_WATER;
   }
 
   limit(limits: ContainerLimits): void {

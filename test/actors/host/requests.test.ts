@@ -209,3 +209,19 @@ test("orders arrive in one piece whatever their body: a body of the limit is pas
   await r.clock.settle();
   t.true(expected.replies.some(({ bytes }) => bytes.length === body.length && bytes.every((byte, index) => byte === body[index])));
 });
+
+test("a container that floods its host with requests it may not send, and reads no answer, is ended", async (t) => {
+  const none = new Uint8Array(0);
+  const r = await rig(t, {}, {
+    floods: {
+      run: (_, context) => {
+        for (let index = 0; index < 20_000; index++) context.sendFrame(22, 0, index, bytesOf("{"), none);
+        return new Promise(() => undefined);
+      },
+    },
+  });
+  const sent = r.call("floods", "warm", "", { timeoutMs: 60_000 });
+  await r.clock.settle();
+  t.is(sent.reply.error, "Crashed");
+  t.regex(sent.reply.message, /does not read/);
+});
