@@ -2,7 +2,7 @@
 import { bareNodeIdle } from "./engine/bare.ts";
 import type { Child } from "./engine/child.ts";
 import { ratio, spread } from "./engine/figures.ts";
-import { freshName, waitBody } from "./engine/fresh.ts";
+import { freshName, PASSING, waitBody } from "./engine/fresh.ts";
 import { waiting } from "./engine/handlers.ts";
 import { type Platform, startPlatform } from "./engine/platform.ts";
 import { pings } from "./engine/pings.ts";
@@ -12,6 +12,7 @@ import { type Answer, type Effort, type Figure, figure, type Question } from "./
 /** Instances booted at once in a round: as many as a host of this size has memory for. */
 const AT_ONCE = 8;
 const POOLED = 4;
+const SETTLE_MS = 30_000;
 
 export const boots: Question = {
   asks: "How many sandboxed node instances boot per second and core, what stalls meanwhile, and what does an idle one weigh?",
@@ -28,7 +29,7 @@ export const boots: Question = {
         effort.say(`boots: round ${round + 1}`);
         quiet.push(await pings(platform, () => new Promise((resolve) => setTimeout(resolve, effort.ms))));
         const accounts = Array.from({ length: AT_ONCE }, () => freshName("account"));
-        await Promise.all(accounts.map((account) => platform.deploy(account, "boot", { source: waiting("boot"), runtime: "node" }, { class: "rare", memoryMb: 64 })));
+        await Promise.all(accounts.map((account) => platform.deploy(account, "boot", { source: waiting("boot"), runtime: "node" }, PASSING)));
         stall.push(
           await pings(platform, async () => {
             const began = performance.now();
@@ -39,7 +40,7 @@ export const boots: Question = {
           }),
         );
         await Promise.all(accounts.map((account) => platform.remove(account, "boot")));
-        await platform.untilFleet("the instances are gone", (host) => host.instances.length === 0);
+        await platform.untilFleet("the instances are gone", (host) => host.instances.length === 0, SETTLE_MS);
       }
       figures.push(
         figure("cold starts to first reply, per second and core", "/s", spread(perCore), "boots-per-core"),

@@ -100,7 +100,8 @@ async function family(platform: Platform, runtime: RuntimeName, seen: Seen): Pro
   const account = freshName("account");
   const source = SOURCE[runtime](freshName("mark"));
   await withFresh(platform, account, { source, runtime }, async (name) => {
-    await call(platform, account, name, 0);
+    // A long first run: with short ones behind it a busy container is worth waiting for, and nothing new is made.
+    await call(platform, account, name, BUSY_MS);
     await untilSpare(platform, account);
     seen.take("hot", `hot, ${runtime}, placed`, await call(platform, account, name, 0));
     const busy = call(platform, account, name, BUSY_MS);

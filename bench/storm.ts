@@ -1,6 +1,6 @@
 /** What does a storm of cold starts do to calls that run warm beside it? */
 import { ratio, spread } from "./engine/figures.ts";
-import { freshName, waitBody } from "./engine/fresh.ts";
+import { freshName, PASSING, waitBody } from "./engine/fresh.ts";
 import { ECHO, waiting } from "./engine/handlers.ts";
 import { closedLoop } from "./engine/load.ts";
 import { type Platform, startPlatform } from "./engine/platform.ts";
@@ -65,7 +65,7 @@ async function during<T>(platform: Platform, seen: { cold: number; lost: number 
   const lane = async (): Promise<void> => {
     while (!over) {
       const account = freshName("storm");
-      await platform.deploy(account, "cold", { source: waiting("storm"), runtime: "node" }, { class: "rare", memoryMb: 64 });
+      await platform.deploy(account, "cold", { source: waiting("storm"), runtime: "node" }, PASSING);
       const reply = await platform.traced(account, "cold", waitBody(0)).catch(() => undefined);
       if (reply === undefined) seen.lost += 1;
       else if (reply.rung === "cold") seen.cold += 1;

@@ -11,8 +11,8 @@ export const freshName = (prefix: string): string => `${prefix}-${(count++).toSt
 /** A JSON body as the waiting handlers read it. */
 export const waitBody = (waitMs: number): Uint8Array => new TextEncoder().encode(JSON.stringify({ waitMs }));
 
-/** Class `rare`: no grant comes in between. */
-const RARE: Settings = { class: "rare", memoryMb: 64 };
+/** Class `rare`: no grant comes in between. An idle container goes soon, and its instance with it, to make room for the next. */
+export const PASSING: Settings = { class: "rare", memoryMb: 64, keepAliveMs: 1_500 };
 
 /** Deploys code into an account, runs `use`, and removes it whatever happens. */
 export async function withFresh<T>(
@@ -22,7 +22,7 @@ export async function withFresh<T>(
   use: (name: string) => Promise<T>,
 ): Promise<T> {
   const name = freshName("fresh");
-  await platform.deploy(account, name, code, RARE);
+  await platform.deploy(account, name, code, PASSING);
   try {
     return await use(name);
   } finally {

@@ -25,6 +25,7 @@ import { treeOf } from "./processes.ts";
 export interface Settings {
   readonly memoryMb?: number;
   readonly timeoutMs?: number;
+  readonly keepAliveMs?: number;
   readonly class?: "busy" | "rare";
   readonly containers?: number;
   readonly direct?: boolean;
@@ -79,7 +80,7 @@ const PARTS = ["broker", "scheduler-1", "frontend-1", "host-1"];
 const askFleet = (connection: Connected) => connection.bus.ask(showFleet, [], {});
 
 /** Brings it up. Rejects with the Fault of `up`. It is ended at the latest with the benchmark. */
-export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel"> = {}): Promise<Platform> {
+export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry"> = {}): Promise<Platform> {
   // Commands on this machine must not find it.
   const state = await mkdtemp(join(tmpdir(), "pilotlight-bench-"));
   const running = await up({ port: 0, temporary: true, environment: { ...process.env, PILOT_STATE_HOME: state }, ...options });
