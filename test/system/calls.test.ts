@@ -179,8 +179,8 @@ test("a forged reply subject into the internal tree, or a very long one, is not 
     const attacker = await dial({ servers: platform.running.nats, reconnect: false });
     attacker.publish("pilot.fn.main.echo", '{"account":"main","name":"echo"}', { reply });
     attacker.publish("pilot.fn.main.nothing", "{}", { reply });
-    await attacker.flush().catch(() => undefined);
-    await attacker.close();
+    await Promise.race([attacker.flush(), attacker.closed()]);
+    if (!attacker.isClosed()) await attacker.close();
   }
   await works(t);
   t.is((await platform.fleet()).nodes.length, before);
@@ -257,8 +257,9 @@ test("two deploys of one name at once make two versions, and both answer right",
 test("a third call within ten seconds makes a function busy, and hosts then answer it directly", async (t) => {
   await platform.deploy("third", ECHO);
   await until(async () => (await platform.call("third")).headers["Pilot-Path"] === "direct", "a direct answer", 10_000);
-  const paths = await Promise.all(Array.from({ length: 200 }, async () => (await platform.call("third")).headers["Pilot-Path"]));
-  t.true(paths.filter((path) => path === "direct").length > 100, JSON.stringify(paths.filter((path) => path !== "direct").length));
+  const paths: (string | undefined)[] = [];
+  while (paths.length < 100) paths.push((await platform.call("third")).headers["Pilot-Path"]);
+  t.true(paths.filter((path) => path === "direct").length > 60, JSON.stringify(paths.filter((path) => path !== "direct").length));
 });
 
 test("a function declared rare, or kept from direct answers, is always placed", async (t) => {
