@@ -20,6 +20,7 @@ import { Desk } from "./desk.ts";
 import { Functions } from "./functions.ts";
 import { Gap } from "./gap.ts";
 import { HandedCalls } from "./handed.ts";
+import type { Instance } from "./instance.ts";
 import { Instances } from "./instances.ts";
 import { Loader } from "./loader.ts";
 import { Logs } from "./logs.ts";
@@ -73,6 +74,7 @@ class Agent implements Host {
   readonly #tick;
   #emptied: (() => void) | undefined = undefined;
   #ended: Promise<void> | undefined = undefined;
+  #isEnding = false;
 
   constructor(ports: HostPorts, options: HostOptions) {
     const { bus, control, clock, random, log, sandbox } = ports;
@@ -143,6 +145,7 @@ class Agent implements Host {
       replies,
       counters,
       mapStack: (digest, stack) => ports.mapStack(digest, stack),
+      isOpen: () => !this.#isEnding,
       digestOf: (slot) => slot.code?.digest,
       changed: (instance) => this.#announcements.changed(instance),
       done: (call) => this.#done(call),
@@ -259,6 +262,7 @@ class Agent implements Host {
   }
 
   async #end(): Promise<void> {
+    this.#isEnding = true;
     this.#tick.cancel();
     this.#pool.close();
     await this.#desk.leave();
@@ -292,14 +296,14 @@ class Agent implements Host {
   /** A container ended: its call hears why, and calls that wait get another. */
   #lost(container: Container, slot: Slot, fault: Fault): void {
     this.#runner.lost(container, fault);
-    this.#replace(slot, container, fault);
+    this.#replace(slot, container.instance, fault);
     this.#slots.release(slot);
   }
 
-  #replace(slot: Slot, container: Container, fault: Fault): void {
+  #replace(slot: Slot, near: Instance | undefined, fault: Fault): void {
     const { code } = slot;
     if (code === undefined || slot.queued === 0 || slot.loading >= slot.queued) return;
-    const refused = this.#supply.makeAnywhere({ slot, code, class: container.instance.class ?? "rare" }, container.instance);
+    const refused = this.#supply.makeAnywhere({ slot, code, class: near?.class ?? "rare" }, near);
     if (refused === undefined || slot.containers > 0) return;
     const unserved = new Fault(fault.name === "InstanceLost" ? "InstanceLost" : "Unavailable", `no container is left for the call, and no other could be made: ${refused.reason}`);
     for (const call of slot.takeOut(() => true)) this.#runner.fail(call, unserved);
@@ -309,6 +313,8 @@ class Agent implements Host {
   #unmade(provision: Provision, fault: Fault, stack: string | undefined): void {
     const { slot } = provision;
     this.#counters.add(`unmade.${fault.name}`);
+    // Its instance was lost under it, which says nothing about the next one.
+    if (fault.name === "InstanceLost" && !this.#isEnding) this.#replace(slot, undefined, fault);
     if (slot.containers === 0) for (const call of slot.takeOut(() => true)) this.#runner.failMapped(call, fault, stack);
     this.#slots.release(slot);
   }

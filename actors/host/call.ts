@@ -30,7 +30,7 @@ export class Call {
   /** Ms since 1970. */
   readonly receivedAt: number;
   /** Monotonic: until when it may wait for a container. */
-  readonly waitUntil: number;
+  waitUntil: number;
   timeoutMs: number;
   trace: boolean;
   traceparent: string | undefined = undefined;
@@ -50,6 +50,8 @@ export class Call {
   memoryPeakBytes: number | undefined = undefined;
   cpuMicroseconds: number | undefined = undefined;
   logBytes = 0;
+  /** It ran before, and its instance was lost under it. */
+  isRerun = false;
   /** The keeper was told of this direct call. */
   toldLong = false;
   readonly #stamp: CallStamp;
@@ -91,6 +93,11 @@ export class Call {
 
   get path(): Path {
     return this.head === undefined ? "direct" : (this.head.place?.by ?? "frontend");
+  }
+
+  /** It may run again when its instance is lost under it. */
+  get isIdempotent(): boolean {
+    return this.head?.idempotent ?? this.grant?.idempotent ?? false;
   }
 
   get attempt(): number {

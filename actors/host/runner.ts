@@ -20,6 +20,8 @@ export interface RunnerPorts {
   readonly replies: Replies;
   readonly counters: Counters;
   mapStack(digest: string, stack: string): Promise<string> | string;
+  /** False once the host is ending: nothing can run any more. */
+  isOpen(): boolean;
   /** Digest of the slot's code, where it is still known. */
   digestOf(slot: Slot): string | undefined;
   changed(instance: Instance): void;
@@ -70,7 +72,7 @@ export class Runner {
     const end = call.startedAt + call.timeoutMs;
     const extra = call.head === undefined ? call.stampedExtra(end) : extraOf(end, call.head.call);
     container.box.send(FRAME.call, 0, container.nextNumber(), extra, call.body);
-    call.dropBody();
+    if (!call.isIdempotent) call.dropBody();
     this.#ports.changed(container.instance);
     this.#sweeping ??= this.#ports.clock.every(LIMITS.deadlineSweep.value, () => this.#sweep());
   }
@@ -116,6 +118,7 @@ export class Runner {
     if (payload.length > BODY_LIMIT) {
       this.fail(call, new Fault("ResultTooLarge", `the result has ${payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
     } else {
+      call.dropBody();
       call.bytesOut = payload.length;
       call.endedAt = this.#ports.clock.epoch();
       this.#ports.replies.succeed(call, payload);
@@ -151,10 +154,17 @@ export class Runner {
       .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { error: String(error) }));
   }
 
-  /** The container is gone or going: its call, if it runs one, gets the error. */
+  /** The container is gone or going: its call, if it runs one, gets the error, or waits for another container when it may run twice. */
   lost(container: Container, fault: Fault): void {
     const call = this.#finish(container);
-    if (call) this.fail(call, fault);
+    if (!call) return;
+    const mayRunAgain = fault.name === "InstanceLost" && call.isIdempotent && !call.isRerun;
+    if (mayRunAgain && this.#ports.isOpen() && call.slot.hasRoom(call.bytesIn)) {
+      this.#ports.counters.add("calls.rerun");
+      call.isRerun = true;
+      call.waitUntil = this.#ports.clock.now() + LIMITS.boot.value + LIMITS.load.value;
+      call.slot.enqueue(call);
+    } else this.fail(call, fault);
   }
 
   /** Ends a running call with an error at once; its container is not used again. */

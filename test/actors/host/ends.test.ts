@@ -287,3 +287,22 @@ test("an instance that is removed while it boots leaves nothing behind", async (
   t.is(r.sandbox.containers.length, 0);
   t.is(r.sandbox.removed.length, 2);
 });
+
+test("a call of an idempotent function runs again when its instance is lost under it, once", async (t) => {
+  const r = await rig(t);
+  const sent = r.call("sleep", "warm", "500", { idempotent: true });
+  await r.clock.advance(100);
+  r.sandbox.loseSpawner();
+  await r.clock.advance(300);
+  t.is(sent.replies.length, 0);
+  await r.clock.advance(500);
+  t.is(sent.reply.body, "slept");
+  t.is(r.counter("calls.rerun"), 1);
+  const twice = r.call("sleep", "warm", "500", { idempotent: true, account: "other" });
+  await r.clock.advance(50);
+  r.sandbox.loseSpawner();
+  await r.clock.advance(200);
+  r.sandbox.loseSpawner();
+  await r.clock.advance(200);
+  t.is(twice.reply.error, "InstanceLost");
+});
