@@ -16,9 +16,9 @@ interface Measured extends Sample {
   readonly cpuPerCall: number;
 }
 
-const ACCOUNT = "bench";
-const DIRECT = "echo";
-const FRONTEND = "echo-frontend";
+/** Two accounts, hence two instances: neither function takes room from the other. */
+const DIRECT = { account: "bench-direct", name: "echo" };
+const FRONTEND = { account: "bench-frontend", name: "echo" };
 const CONTAINERS = 4;
 const KIB = 1024;
 
@@ -49,8 +49,8 @@ export const warm: Question = {
     const sum = sumUp();
     let floor: Floor | undefined;
     try {
-      await platform.deploy(ACCOUNT, DIRECT, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS });
-      await platform.deploy(ACCOUNT, FRONTEND, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS, direct: false });
+      await platform.deploy(DIRECT.account, DIRECT.name, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS });
+      await platform.deploy(FRONTEND.account, FRONTEND.name, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS, direct: false });
       floor = await startFloor(platform.context, platform.caller);
       await warmUp(platform, effort);
       const figures: Figure[] = [];
@@ -79,9 +79,9 @@ export const warm: Question = {
 
 /** Grants go out when containers stand; what is measured is the state after that. */
 async function warmUp(platform: Platform, effort: Effort): Promise<void> {
-  for (const name of [DIRECT, FRONTEND]) await closedLoop(platform.calls(ACCOUNT, name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
-  await platform.untilFleet("the host has a grant", (host) => host.grants.some((grant) => grant.function === DIRECT));
-  await closedLoop(platform.calls(ACCOUNT, DIRECT), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
+  for (const { account, name } of [DIRECT, FRONTEND]) await closedLoop(platform.calls(account, name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
+  await platform.untilFleet("the host has a grant", (host) => host.grants.some((grant) => grant.account === DIRECT.account));
+  await closedLoop(platform.calls(DIRECT.account, DIRECT.name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
 }
 
 async function measureCase(platform: Platform, floor: Floor, one: Case, effort: Effort, sum: Sum): Promise<Figure[]> {
@@ -97,8 +97,8 @@ async function measureCase(platform: Platform, floor: Floor, one: Case, effort: 
   const results = await interleave(
     [
       subject("floor", floor.call, () => [floor.pid, platform.pidOf("broker") ?? 0]),
-      subject("direct", platform.calls(ACCOUNT, DIRECT), () => platform.pids()),
-      subject("frontend", platform.calls(ACCOUNT, FRONTEND), () => platform.pids()),
+      subject("direct", platform.calls(DIRECT.account, DIRECT.name), () => platform.pids()),
+      subject("frontend", platform.calls(FRONTEND.account, FRONTEND.name), () => platform.pids()),
     ],
     effort,
   );
@@ -130,9 +130,9 @@ async function directShare(platform: Platform, effort: Effort): Promise<Spread> 
     let direct = 0;
     let all = 0;
     const end = performance.now() + effort.ms;
-    const load = closedLoop(platform.calls(ACCOUNT, DIRECT), { inFlight: 15, size: 16, ms: effort.ms });
+    const load = closedLoop(platform.calls(DIRECT.account, DIRECT.name), { inFlight: 15, size: 16, ms: effort.ms });
     while (performance.now() < end) {
-      const { path } = await platform.traced(ACCOUNT, DIRECT, numbered(16));
+      const { path } = await platform.traced(DIRECT.account, DIRECT.name, numbered(16));
       all += 1;
       if (path === "direct") direct += 1;
     }
