@@ -151,7 +151,5 @@ export const LIMITS = {
   shownStack: limit(40, "count", "lines of a function's stack that a command shows; the rest is left out"),
 } as const satisfies Record<string, Limit>;
 
-export type LimitName = keyof typeof LIMITS;
-
 /** Largest body of a call or result in bytes. */
 export const BODY_LIMIT = LIMITS.brokerPayload.value - LIMITS.payloadReserve.value;

@@ -126,7 +126,7 @@ export class Announcements {
 }
 
 /** One instance as others see it. */
-export function hintOf(instance: Instance): InstanceHint {
+function hintOf(instance: Instance): InstanceHint {
   const slots = new Map<string, { key: string; idle: number; busy: number; loading: number }>();
   const count = (key: string, what: "idle" | "busy" | "loading"): void => {
     const slot = slots.get(key) ?? { key, idle: 0, busy: 0, loading: 0 };

@@ -98,6 +98,15 @@ export class Supply {
     const instance = wanted.instance === undefined ? this.#findOwn(slot, code) : this.#ports.instances.find(wanted.instance);
     if (!instance) return no("no-instance", "there is no such instance");
     if (instance.account !== slot.account) return no("no-room", "the instance is not the account's");
+    // Held, since the last container that makes room would otherwise take its instance with it.
+    const release = this.#ports.instances.hold(instance);
+    const refused = this.#into(instance, wanted);
+    release();
+    return refused;
+  }
+
+  #into(instance: Instance, wanted: Wanted): Refused | undefined {
+    const { slot, code } = wanted;
     if (instance.runtime === code.runtime && instance.network === code.network) this.#evict({ slot, instance, boots: instance.spares.length === 0 });
     if (!this.#hasRoom(instance, slot, code)) {
       return no("no-room", `the instance is ${instance.state} with ${instance.freeMb} MB free, for ${code.runtime}${instance.network ? " with network" : ""}`);
@@ -173,7 +182,7 @@ export class Supply {
 }
 
 /** "node@20" asks for "node 20" and "node 20.20.2", not for "node 2" or "node 200"; a bare name for any version. */
-export function isRuntime(offered: string, wanted: string): boolean {
+function isRuntime(offered: string, wanted: string): boolean {
   const [name = "", version = ""] = wanted.split("@", 2);
   const [offeredName, offeredVersion = ""] = offered.split(" ", 2) as [RuntimeName, string?];
   if (name !== offeredName) return false;

@@ -4,7 +4,7 @@
  */
 
 /** FNV-1a, 32 bits, with a final mix so that similar texts differ in the high bits too. */
-export function hash(text: string): number {
+function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) {
     value ^= text.charCodeAt(at);

@@ -5,7 +5,7 @@
 import type { FunctionClass } from "../../protocol/vocabulary.ts";
 import type { HostAnnouncement } from "../../protocol/messages/host.ts";
 
-export const BUSY_CALLS = 3;
+const BUSY_CALLS = 3;
 export const BUSY_WINDOW_MS = 10_000;
 export const BUSY_STAYS_MS = 60_000;
 

@@ -11,7 +11,6 @@ import { Fault, type FaultData } from "../../protocol/errors.ts";
 import { inboxOf, type Role } from "../../protocol/subjects.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { type Caller, openCaller } from "./caller.ts";
-import { systemRandom } from "./clock.ts";
 import type { ConnectionSettings } from "./context.ts";
 
 /** Where and as whom to connect; made by context.ts from flags, environment and context files. */
@@ -212,7 +211,7 @@ function unanswered(what: string, error: unknown): Fault {
 }
 
 /** Header values hold one line. */
-export function oneLine(text: string): string {
+function oneLine(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   return text.replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, 1_024);
 }
@@ -245,6 +244,3 @@ class RawMessage implements Message {
     return this.#msg.headers?.keys() ?? [];
   }
 }
-
-/** An id for one run of a process: short, lower case. */
-export const runId = (): string => systemRandom.id(8);

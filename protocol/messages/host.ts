@@ -2,7 +2,7 @@
 import Type, { type Static } from "typebox";
 import { event, request } from "../contract.ts";
 import { SUBJECT } from "../subjects.ts";
-import { ClassSchema, Count, Digest, Id, Memory, Name, RungSchema, RuntimeSchema, Timeout, Version } from "./records.ts";
+import { ClassSchema, Count, Id, Memory, Name, RungSchema, RuntimeSchema, Timeout, Version } from "./records.ts";
 
 /** Containers of one slot key (account.function.version@memory) on one instance. */
 const SlotHint = Type.Object({ key: Type.String(), idle: Count, busy: Count, loading: Count });
@@ -139,6 +139,3 @@ export const findCall = request({
   reply: Type.Object({ record: Type.Optional(Type.Unknown()) }),
   meaning: "The record of a finished call, if this host still remembers it.",
 });
-
-/** Where code is: only its digest counts. */
-export const CodeReference = Type.Object({ digest: Digest, bytes: Count });

@@ -16,14 +16,14 @@ export const RuntimeSchema = Type.Unsafe<RuntimeName>(Type.Union(RUNTIME_NAMES.m
 export const ClassSchema = Type.Union([Type.Literal("rare"), Type.Literal("busy")]);
 export const RungSchema = Type.Unsafe<Rung>(Type.Union(RUNGS.map((rung) => Type.Literal(rung))));
 export const ColdCauseSchema = Type.Unsafe<ColdCause>(Type.Union(COLD_CAUSES.map((cause) => Type.Literal(cause))));
-export const PathSchema = Type.Union([Type.Literal("direct"), Type.Literal("frontend"), Type.Literal("keeper")]);
+const PathSchema = Type.Union([Type.Literal("direct"), Type.Literal("frontend"), Type.Literal("keeper")]);
 
 export const Environment = Type.Record(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }), Type.String({ maxLength: LIMITS.environment.value }), {
   maxProperties: 256,
   additionalProperties: false,
 });
 
-export const Settings = Type.Object({
+const Settings = Type.Object({
   memoryMb: Memory,
   timeoutMs: Timeout,
   keepAliveMs: Type.Integer({ minimum: 0, maximum: 86_400_000 }),

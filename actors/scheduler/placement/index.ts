@@ -68,7 +68,7 @@ function unavailable(request: PlacementRequest, fleet: Fleet): Verdict | undefin
 }
 
 /** "node 20.20.2" offers node, node@20, node@20.20 and node@20.20.2. */
-export function offers(version: string | undefined, request: Pick<PlacementRequest, "runtime" | "runtimeWanted">): boolean {
+function offers(version: string | undefined, request: Pick<PlacementRequest, "runtime" | "runtimeWanted">): boolean {
   if (version === undefined) return false;
   if (request.runtimeWanted === undefined) return true;
   const [name, wanted] = request.runtimeWanted.split("@");

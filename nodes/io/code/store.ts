@@ -10,7 +10,7 @@ import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { sha256 } from "../bundle/bundle.ts";
 
-export const CODE_BUCKET = "pilot_code";
+const CODE_BUCKET = "pilot_code";
 
 /** Most bundles are one message, so that reading one takes two requests. */
 const CHUNK = 1024 * 1024;
