@@ -15,12 +15,14 @@ export interface RoomWanted {
   readonly boots: boolean;
 }
 
-/** Evicts until the room is there or nothing is left to evict. Returns how many containers went. */
+/** Evicts until the room is there; nothing when all idle ones together would not make it. Returns how many containers went. */
 export function makeRoom(instances: Instances, wanted: RoomWanted): number {
   const { slot, instance, boots } = wanted;
   const enough = () => instances.hasCapacity(slot.memoryMb, boots) && (instance === undefined || instance.freeMb >= slot.memoryMb);
   if (enough()) return 0;
   const candidates = idleOf(instance === undefined || instance.freeMb >= slot.memoryMb ? instances.all() : [instance], slot);
+  const gain = candidates.reduce((sum, { slot: used }) => sum + (used?.memoryMb ?? 0), 0);
+  if (instance !== undefined && instance.freeMb < slot.memoryMb && instance.freeMb + gain < slot.memoryMb) return 0;
   let evicted = 0;
   for (const container of candidates) {
     if (enough()) break;

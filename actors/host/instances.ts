@@ -162,6 +162,15 @@ export class Instances implements ContainerOwner {
     container.box.stop().catch((error: unknown) => this.#ports.log.warn("a container did not stop", { container: container.id, error: String(error) }));
   }
 
+  /** Keeps an instance while its containers change; call what is returned when that is done. */
+  hold(instance: Instance): () => void {
+    instance.assigned++;
+    return () => {
+      instance.assigned--;
+      this.#endIfUnused(instance);
+    };
+  }
+
   /** Takes a container out of its slot and stops it; the instance goes with its last one. */
   discard(container: Container): void {
     this.#discard(container);

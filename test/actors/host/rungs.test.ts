@@ -92,10 +92,10 @@ test("F017 two accounts get disjoint instances, and an order for another account
 
 test("F016 F059 an instance without room refuses, and no container is smaller than what was asked for", async (t) => {
   const r = await rig(t);
-  r.call("echo", "warm", "1", { memoryMb: 600 });
+  r.call("sleep", "warm", "500", { memoryMb: 600 });
   await r.clock.advance(50);
   const [instance] = r.active;
-  const big = r.call("sleep", "own", "1", { memoryMb: 600 }, instance?.id);
+  const big = r.call("echo", "own", "1", { memoryMb: 600 }, instance?.id);
   await r.clock.settle();
   t.is(big.refused, "no-room");
   t.is(instance?.containers.find(({ state }) => state !== "spare")?.memoryMb, 600);
@@ -131,4 +131,28 @@ test("a function with network gets no warm instance, only one booted with networ
   t.is(warm.refused, "no-instance");
   t.is(cold.reply.header("Pilot-Rung"), "cold");
   t.true(r.active[0]?.network);
+});
+
+test("F013 an idle container makes room for another function of the account in the same instance, which stays", async (t) => {
+  const r = await rig(t);
+  r.call("echo", "warm", "1", { memoryMb: 900 });
+  await r.clock.advance(50);
+  const instance = r.active[0]?.id;
+  const sent = r.call("sleep", "own", "1", { memoryMb: 900 }, instance);
+  await r.clock.advance(100);
+  t.is(sent.reply.body, "slept");
+  t.is(sent.reply.header("Pilot-Instance"), instance);
+  t.is(r.counter("containers.evicted"), 1);
+  t.is(r.active[0]?.usedMb, 900);
+});
+
+test("an instance that is held in vain is still ended with its last container", async (t) => {
+  const r = await rig(t);
+  r.call("echo", "warm", "1", { memoryMb: 900, keepAliveMs: 500 });
+  await r.clock.advance(50);
+  const refused = r.call("sleep", "own", "1", { memoryMb: 2_000 }, r.active[0]?.id);
+  await r.clock.advance(1_500);
+  t.is(refused.refused, "no-room");
+  t.is(r.counter("containers.evicted"), 0);
+  t.is(r.active.length, 0);
 });
