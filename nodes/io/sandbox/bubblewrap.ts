@@ -66,7 +66,11 @@ export class Bubblewrap implements Kind {
     const box = ["bwrap", "--args", "5", "--", root.inside, ...before, root.bootstrap, ...after];
     return {
       argv: bornIn(doors, [...asUser(place.uid), ...box]),
-      environment: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+      environment: {
+        PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        // Without groups this mark is all that tells whose a half-started box is when its spawner dies (see strays).
+        ...(doors.length === 0 ? { HOME: `${place.directory}/` } : {}),
+      },
       directory: "/",
       files,
       tellsPid: true,

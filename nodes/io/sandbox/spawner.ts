@@ -6,6 +6,7 @@
  * I2  A box is reported as gone only when no process and no group of it is left.
  */
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { BoxChild } from "./box-child.ts";
 import { clearGroup, until } from "./clear.ts";
 import { killAll } from "./group-files.ts";
@@ -62,10 +63,17 @@ async function clear(order: Asked<"clear">): Promise<{ oomKills: number; output:
 
 async function clearInstance(order: Asked<"clearInstance">): Promise<Record<string, never>> {
   const complaint = groups && (await until(() => groups.removeInstance(order.instance), `group ${order.instance} could not be removed`));
-  if (groups === undefined) killAll(strays(order.directory));
+  if (groups === undefined) await until(() => endStrays(order.directory), "strays are left");
   await rm(order.directory, { recursive: true, force: true });
   if (complaint !== undefined) throw new Error(complaint);
   return {};
+}
+
+/** True when there are none (any more). */
+function endStrays(directory: string): boolean {
+  const found = strays(directory);
+  killAll(found);
+  return found.length === 0;
 }
 
 process.on("message", (order: Order) => {
@@ -101,4 +109,6 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 // 3 is the agent's channel; in a box it becomes the box's own.
 closeInherited(4);
+// Boxes that were only starting when an earlier spawner died may have missed it. None of ours exists yet.
+if (groups === undefined) await until(() => endStrays(join(setup.runDirectory, "i")), "strays are left");
 report({ is: "up" });

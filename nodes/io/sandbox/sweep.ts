@@ -22,7 +22,12 @@ export async function sweep(groups: Groups | undefined, runDirectory: string): P
     );
     if (!groups.removeRoot()) complaints.push("the root group could not be removed");
   }
-  killAll(strays(join(runDirectory, "i")));
+  const stay = await until(() => {
+    const found = strays(join(runDirectory, "i"));
+    killAll(found);
+    return found.length === 0;
+  }, "stray processes could not be ended");
+  complaints.push(stay ?? "");
   await removeRunDirectory(runDirectory);
   return complaints.filter((complaint) => complaint !== "");
 }
