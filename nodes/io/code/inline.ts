@@ -12,7 +12,9 @@ const REMEMBERED = 256;
 const REMEMBERED_MS = LIFE_MS / 2;
 
 /** Gives the digest under which hosts find the bundle. Rejects with Fault BadCode, PayloadTooLarge or CodeUnavailable. */
-export async function openInlineCode(nc: NatsConnection): Promise<(source: string, runtime: RuntimeName, handler: string) => Promise<string>> {
+export async function openInlineCode(
+  nc: NatsConnection,
+): Promise<(source: string, runtime: RuntimeName, handler: string) => Promise<string>> {
   const store = await openCodeStore(nc, { bucket: INLINE_BUCKET, lifeMs: LIFE_MS });
   const known = new Map<string, { readonly digest: Promise<string>; readonly until: number }>();
   return (source, runtime, handler) => {

@@ -5,7 +5,9 @@ import { mapStack } from "./stack.ts";
 const KEPT = 64;
 
 /** The mapper rejects never: without a map, or with a broken one, the stack stays as it is. */
-export function openStackMapper(read: (digest: string) => Promise<Uint8Array | undefined>): (digest: string, stack: string) => Promise<string> {
+export function openStackMapper(
+  read: (digest: string) => Promise<Uint8Array | undefined>,
+): (digest: string, stack: string) => Promise<string> {
   const maps = new Map<string, Promise<Uint8Array | undefined>>();
   return async (digest, stack) => {
     let reading = maps.get(digest);
