@@ -151,6 +151,7 @@ export class Instances implements ContainerOwner {
     if (spare) this.#assign(spare, provision);
     else {
       // Also when a spare is being booted at leisure: that one may stand behind others, this one is wanted now.
+      provision.boots = true;
       instance.waiting.push(provision);
       this.#boots.start(instance, true);
     }
@@ -217,7 +218,8 @@ export class Instances implements ContainerOwner {
       });
     }
     remember(container.instance.code, provision.slot.codeKey);
-    if (provision.rung !== "hot") this.#ports.times.took(provision.rung, this.#ports.clock.now() - provision.askedAt);
+    // Without a spare every rung costs a boot: that says nothing of what the rung costs with one.
+    if (provision.rung !== "hot") this.#ports.times.took(provision.boots ? "cold" : provision.rung, this.#ports.clock.now() - provision.askedAt);
     provision.slot.loading--;
     this.#owner.changed(container.instance);
     provision.ready?.(container);

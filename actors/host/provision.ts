@@ -24,6 +24,8 @@ export interface Provision {
   readonly coldCause: ColdCause | undefined;
   /** Monotonic: when it was asked for. */
   readonly askedAt: number;
+  /** It found no spare and waits for a boot. */
+  boots: boolean;
   /** Boots that failed for it. */
   attempts: number;
   /** Told once, besides the slot: for `provision` requests. */

@@ -154,6 +154,7 @@ export class Supply {
       told: wanted.preload === true ? "hot" : wanted.rung,
       coldCause: wanted.preload === true ? undefined : wanted.coldCause,
       askedAt: this.#ports.clock.now(),
+      boots: false,
       attempts: 0,
       ready: wanted.ready,
       failed: wanted.failed,

@@ -196,3 +196,16 @@ test("announcements are numbered, full every heartbeat, partial within 20 ms of 
     numbers.map((_, index) => (numbers[0] ?? 0) + index),
   );
 });
+
+test("what a rung takes is measured from a spare; a container that had to be booted counts as cold", async (t) => {
+  const r = await rig(t, { sparesPerInstance: 0 });
+  const before = (await r.announced()).createMs;
+  r.call("echo", "warm", "x");
+  await r.clock.advance(50);
+  r.call("sleep", "own", "1", {}, r.active[0]?.id);
+  await r.clock.advance(100);
+  const { createMs } = await r.announced();
+  t.true(createMs.warm < before.warm);
+  t.is(createMs.own, before.own);
+  t.true(createMs.cold < before.cold && createMs.cold > 30);
+});
