@@ -155,7 +155,7 @@ class Agent implements Host {
     });
     const isTaking = (): boolean => this.#isTaking();
     const isPilingUp = (now: number): boolean => this.#gap.isPilingUp(now);
-    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, isTaking, isPilingUp });
+    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, announce: () => this.#announcements.hurry(), isTaking, isPilingUp });
     const orders = new Orders({
       clock,
       stamp,

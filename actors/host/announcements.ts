@@ -9,6 +9,8 @@ import type { Instance } from "./instance.ts";
 import type { Instances } from "./instances.ts";
 import type { Slots } from "./slots.ts";
 
+const HURRY_MS = 2;
+
 export interface AnnouncementsPorts {
   readonly host: string;
   readonly epoch: string;
@@ -28,6 +30,7 @@ export class Announcements {
   readonly #changed = new Set<Instance>();
   #gone: string[] = [];
   #seq = 0;
+  #toldAt = 0;
   #timer: Timer | undefined = undefined;
   #beat: Timer | undefined = undefined;
 
@@ -59,6 +62,11 @@ export class Announcements {
     this.#tell(false, [...this.#changed].map(hintOf), this.#functions(false));
   }
 
+  /** As flush, but not again within a few milliseconds: for moments that come in storms. */
+  hurry(): void {
+    if (this.#ports.clock.now() - this.#toldAt >= HURRY_MS) this.flush();
+  }
+
   full(): void {
     this.#tell(true, [...this.#ports.instances.all()].map(hintOf), this.#functions(true));
   }
@@ -78,6 +86,7 @@ export class Announcements {
     const { host, epoch, memoryMb, cores, times, instances: fleet } = this.#ports;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#toldAt = this.#ports.clock.now();
     const gone = this.#gone;
     this.#gone = [];
     this.#changed.clear();

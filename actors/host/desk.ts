@@ -49,6 +49,8 @@ export interface DeskPorts {
   readonly replies: Replies;
   readonly counters: Counters;
   readonly handed: HandedCalls;
+  /** Tells what has changed, if that was not done just now. */
+  announce(): void;
   isTaking(): boolean;
   isPilingUp(now: number): boolean;
 }
@@ -220,6 +222,8 @@ export class Desk {
   }
 
   #handOn(call: Call, grant: Grant): void {
+    // Else the keeper sees containers idle that are busy by now, and sends the call back to wait for them.
+    this.#ports.announce();
     this.#ports.handed.toKeeper(
       grant.keeper,
       {
