@@ -26,10 +26,10 @@ export function checked<S extends TSchema>(schema: S): Checked<Static<S>> {
   };
 }
 
-function describe(error: { instancePath?: string; message?: string; params?: unknown } | undefined): string {
-  const where = error?.instancePath ? error.instancePath.slice(1).replaceAll("/", ".") : "the message";
-  const extra = (error?.params as { additionalProperties?: string[] } | undefined)?.additionalProperties;
-  return extra ? `${where} has unknown fields: ${extra.join(", ").slice(0, 200)}` : `${where} ${error?.message ?? "is malformed"}`;
+function describe(error: { keyword?: string; instancePath?: string; message?: string } | undefined): string {
+  const where = error?.instancePath ? error.instancePath.slice(1, 201).replaceAll("/", ".") : "the message";
+  // The schema of what an object may not have is `false`.
+  return error?.keyword === "boolean" ? `there is no field ${where}` : `${where} ${error?.message ?? "is malformed"}`;
 }
 
 /** Request and reply, served by one node or by a queue group. */
