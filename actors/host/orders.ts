@@ -10,12 +10,14 @@ import { slotKey } from "../../protocol/names.ts";
 import { type BackSubject, isAnswerable, parseBackSubject } from "../../protocol/subjects.ts";
 import type { Message } from "../kit/bus.ts";
 import type { Clock } from "../kit/ports.ts";
+import { admit } from "./admission.ts";
 import { Call } from "./call.ts";
 import type { CallStamp } from "./call-stamp.ts";
 import type { Counters } from "./counters.ts";
 import type { CodeOf } from "./provision.ts";
 import type { Replies } from "./replies.ts";
 import type { Runner } from "./runner.ts";
+import type { Slot } from "./slot.ts";
 import type { Slots } from "./slots.ts";
 import { type Supply, wantedBy } from "./supply.ts";
 import type { Versions } from "./versions.ts";
@@ -86,7 +88,20 @@ export class Orders {
     const container = slot.idle.pop();
     if (container) this.#ports.runner.run(container, this.#take(order, slot));
     else if (!slot.hasRoom(order.body.length)) this.#decline(order.subject, "queue-full", "too many calls of the function wait here");
+    else if (head.place?.queue !== true && this.#newWouldBeSooner(slot, head.containers)) this.#decline(order.subject, "no-container", "all containers are busy, and a new one would be sooner");
     else slot.enqueue(this.#take(order, slot));
+  }
+
+  /** The placer saw an idle container that is busy by now: it is asked to weigh again (F025). */
+  #newWouldBeSooner(slot: Slot, cap: number): boolean {
+    return admit({
+      queued: slot.queued,
+      slots: slot.busy.size + slot.loading,
+      meanRunMs: slot.stats.meanRunMs,
+      createMs: this.#ports.supply.createMs(slot),
+      atCap: slot.containers >= cap,
+      hasQueueRoom: true,
+    }) === "hand-on";
   }
 
   #withCode(order: Order): void {

@@ -293,6 +293,7 @@ export class Keeper {
         rung: verdict.rung,
         by: "keeper",
         reason: verdict.reason,
+        ...(verdict.queue && { queue: true }),
         ...(verdict.instance !== undefined && { instance: verdict.instance }),
         ...(verdict.instanceMb !== undefined && { instanceMb: verdict.instanceMb }),
         ...(verdict.rung !== "hot" && { coldCause: this.#coldCause(call, request.key) }),

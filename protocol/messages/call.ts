@@ -47,6 +47,8 @@ const CallHeadSchema = Type.Object({
       instance: Type.Optional(Type.String({ maxLength: 64 })),
       /** Size of the instance to take or boot, in MB. */
       instanceMb: Type.Optional(Count),
+      /** For hot: join the queue there however long it is; otherwise the host refuses when a new container would be sooner. */
+      queue: Type.Optional(Type.Boolean()),
       by: Type.Union([Type.Literal("frontend"), Type.Literal("keeper")]),
       reason: Type.Optional(Text),
       coldCause: Type.Optional(ColdCauseSchema),

@@ -189,3 +189,18 @@ test("what a frontend placed is reported within the time of a batch, once to a n
   t.deepEqual(r.reports[0]?.done, [head.number]);
   t.deepEqual(r.reports[0]?.placedTaken, []);
 });
+
+test("F025 a hot order that finds every container busy is refused when a new container would be sooner, unless it says to queue", async (t) => {
+  const r = await rig(t);
+  r.call("sleep", "warm", "500");
+  await r.clock.advance(100);
+  const hot = { rung: "hot", by: "frontend" } as const;
+  const hasty = r.order(r.head("sleep", { place: hot }), "1");
+  const patient = r.order(r.head("sleep", { place: { ...hot, queue: true } }), "1");
+  const capped = r.order(r.head("sleep", { place: hot, containers: 1 }), "1");
+  await r.clock.settle();
+  t.is(hasty.refused, "no-container");
+  t.deepEqual([patient.refusals, capped.refusals], [[], []]);
+  await r.clock.advance(1_000);
+  t.deepEqual([patient.reply.error, capped.reply.error], [undefined, undefined]);
+});

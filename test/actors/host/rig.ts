@@ -182,7 +182,7 @@ export class Rig {
 
   /** Orders a call on a rung. */
   call(name: string, rung: NonNullable<CallHead["place"]>["rung"], body = "", change: Partial<CallHead> = {}, instance?: string): Sent {
-    return this.order(this.head(name, { ...change, place: { rung, by: "keeper", ...(instance !== undefined && { instance }), ...change.place } }), body);
+    return this.order(this.head(name, { ...change, place: { rung, by: "keeper", queue: true, ...(instance !== undefined && { instance }), ...change.place } }), body);
   }
 
   /** Calls the public subject. */
