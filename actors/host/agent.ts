@@ -183,6 +183,7 @@ class Agent implements Host {
         runner: this.#runner,
         records: this.#records,
         pool: this.#pool,
+        announce: () => this.#announcements.flush(),
         isTaking,
         describe: () => this.describe(),
       }),

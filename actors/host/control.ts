@@ -25,6 +25,8 @@ export interface ControlPorts {
   readonly runner: Runner;
   readonly records: Records;
   readonly pool: Pool;
+  /** Tells at once what has changed. */
+  announce(): void;
   isTaking(): boolean;
   describe(): HostDescription;
 }
@@ -68,7 +70,11 @@ async function provision(ports: ControlPorts, wanted: Wanted): Promise<{ contain
       instanceMb: wanted.instanceMb,
       class: "rare",
       preload: true,
-      ready: (container) => resolve({ container: container.id }),
+      ready(container) {
+        // Who asked may ask for the next one at once: its picture must hold this one.
+        ports.announce();
+        resolve({ container: container.id });
+      },
       failed: reject,
     });
     if (!refused) return;
