@@ -4,8 +4,8 @@ import type { Child } from "./engine/child.ts";
 import { ratio, spread } from "./engine/figures.ts";
 import { freshName, PASSING, waitBody } from "./engine/fresh.ts";
 import { waiting } from "./engine/handlers.ts";
-import { type Platform, startPlatform } from "./engine/platform.ts";
 import { pings } from "./engine/pings.ts";
+import { type Platform, startPlatform } from "./engine/platform.ts";
 import { pssMiB, treeOf } from "./engine/processes.ts";
 import { type Answer, type Effort, type Figure, figure, type Question } from "./engine/question.ts";
 
@@ -29,11 +29,15 @@ export const boots: Question = {
         effort.say(`boots: round ${round + 1}`);
         quiet.push(await pings(platform, () => new Promise((resolve) => setTimeout(resolve, effort.ms))));
         const accounts = Array.from({ length: AT_ONCE }, () => freshName("account"));
-        await Promise.all(accounts.map((account) => platform.deploy(account, "boot", { source: waiting("boot"), runtime: "node" }, PASSING)));
+        await Promise.all(
+          accounts.map((account) => platform.deploy(account, "boot", { source: waiting("boot"), runtime: "node" }, PASSING)),
+        );
         stall.push(
           await pings(platform, async () => {
             const began = performance.now();
-            const replies = await Promise.all(accounts.map((account) => platform.traced(account, "boot", waitBody(0)).catch(() => undefined)));
+            const replies = await Promise.all(
+              accounts.map((account) => platform.traced(account, "boot", waitBody(0)).catch(() => undefined)),
+            );
             lost.count += replies.filter((reply) => reply === undefined).length;
             const cold = replies.filter((reply) => reply?.rung === "cold").length;
             perCore.push(cold / ((performance.now() - began) / 1_000) / cores);
@@ -46,7 +50,12 @@ export const boots: Question = {
         figure("cold starts to first reply, per second and core", "/s", spread(perCore), "boots-per-core"),
         figure("agent's answer to a ping while booting, p99", "ms", spread(stall)),
         figure("agent's answer to a ping in quiet, p99", "ms", spread(quiet)),
-        figure("stall of the agent by booting: difference of the two", "ms", spread(stall.map((ms, round) => Math.max(0, ms - (quiet[round] ?? 0)))), "spawn-stall"),
+        figure(
+          "stall of the agent by booting: difference of the two",
+          "ms",
+          spread(stall.map((ms, round) => Math.max(0, ms - (quiet[round] ?? 0)))),
+          "spawn-stall",
+        ),
         ...(await memory(platform, effort)),
       );
       return {
@@ -76,7 +85,9 @@ async function memory(platform: Platform, effort: Effort): Promise<Figure[]> {
     const boxes = treeOf(platform.pidOf("host-1") ?? 0).slice(1);
     // The agent's own child is the spawner; what is below that is boxes.
     const spawner = boxes[0];
-    const spares = (await platform.fleet()).hosts.flatMap(({ instances }) => instances).reduce((sum, one) => sum + one.containers.length, 0);
+    const spares = (await platform.fleet()).hosts
+      .flatMap(({ instances }) => instances)
+      .reduce((sum, one) => sum + one.containers.length, 0);
     const inBoxes = boxes.filter(({ pid }) => pid !== spawner?.pid).reduce((sum, { pid }) => sum + pssMiB(pid), 0);
     const perBox = inBoxes / Math.max(1, spares);
     const perBare = bare.reduce((sum, { pid }) => sum + pssMiB(pid), 0) / bare.length;

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { Fault } from "../protocol/errors.ts";
+import { boots } from "./boots.ts";
 import { endAll } from "./engine/ending.ts";
 import { machineFacts } from "./engine/machine.ts";
 import { type Options, readOptions } from "./engine/options.ts";
@@ -11,7 +12,6 @@ import type { Effort, Question } from "./engine/question.ts";
 import { writeRecord } from "./engine/record.ts";
 import { fails, jsonLine, markdown, type Report, tableText } from "./engine/report.ts";
 import { projectRoot } from "./engine/root.ts";
-import { boots } from "./boots.ts";
 import { peers } from "./peers.ts";
 import { queueing } from "./queueing.ts";
 import { rungs } from "./rungs.ts";
@@ -26,7 +26,10 @@ const QUICK_ROUNDS = 3;
 const ROUND_MS = 400;
 const QUICK_MS = 300;
 
-const list = (): string => Object.entries(QUESTIONS).map(([name, { asks }]) => `  ${name.padEnd(10)} ${asks}`).join("\n");
+const list = (): string =>
+  Object.entries(QUESTIONS)
+    .map(([name, { asks }]) => `  ${name.padEnd(10)} ${asks}`)
+    .join("\n");
 
 const usage = (): string => `npm run bench -- NAME… [--json] [--quick] [--write] [--gate] [--rounds N] [--ms N]
 
@@ -80,7 +83,14 @@ async function ask(names: readonly string[], options: Options): Promise<number> 
     const machine = await machineFacts(root);
     try {
       const answer = await question.measure(effort);
-      const report: Report = { bench: name, asks: question.asks, date: new Date().toISOString().slice(0, 10), quick: options.quick, machine, ...answer };
+      const report: Report = {
+        bench: name,
+        asks: question.asks,
+        date: new Date().toISOString().slice(0, 10),
+        quick: options.quick,
+        machine,
+        ...answer,
+      };
       process.stdout.write(`${options.json ? jsonLine(report) : tableText(report)}\n`);
       sections.set(name, markdown(report));
       if (report.lost > 0 || report.doubled > 0 || (options.gate && fails(report))) code = Math.max(code, 1);

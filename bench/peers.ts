@@ -11,7 +11,7 @@ import { projectRoot } from "./engine/root.ts";
 import { interleave } from "./engine/rounds.ts";
 import { sumUp } from "./engine/sum.ts";
 import { TARGETS, type TargetName } from "./engine/targets.ts";
-import { type Peer, PEERS } from "./peers/index.ts";
+import { PEERS, type Peer } from "./peers/index.ts";
 
 const ACCOUNT = "bench";
 const NAME = "echo";
@@ -36,12 +36,18 @@ export const peers: Question = {
         }
       }
       await grant(platform);
-      const calls = new Map<string, Call>([[OURS, platform.calls(ACCOUNT, NAME)], ...[...started].map(([name, { call }]) => [name, call] as const)]);
+      const calls = new Map<string, Call>([
+        [OURS, platform.calls(ACCOUNT, NAME)],
+        ...[...started].map(([name, { call }]) => [name, call] as const),
+      ]);
       const figures: Figure[] = [];
       for (const inFlight of [1, 64]) {
         effort.say(`peers: ${inFlight} in flight`);
         for (const call of calls.values()) sum.add(await closedLoop(call, { inFlight, size: SIZE, ms: effort.ms / 2 }));
-        const subjects = [...calls].map(([name, call]) => ({ name, measure: async (ms: number) => sum.add(await closedLoop(call, { inFlight, size: SIZE, ms })) }));
+        const subjects = [...calls].map(([name, call]) => ({
+          name,
+          measure: async (ms: number) => sum.add(await closedLoop(call, { inFlight, size: SIZE, ms })),
+        }));
         const results = await interleave(subjects, effort);
         const of = (name: string, key: "p50" | "perSecond"): number[] => (results.get(name) ?? []).map((sample) => sample[key]);
         for (const name of calls.keys()) {
@@ -51,8 +57,18 @@ export const peers: Question = {
           );
           if (name === OURS) continue;
           figures.push(
-            figure(`our p50 / ${name}'s, ${inFlight} in flight`, "x", ratio(of(OURS, "p50"), of(name, "p50")), inFlight === 1 ? target(`${name}-p50`) : undefined),
-            figure(`our throughput / ${name}'s, ${inFlight} in flight`, "x", ratio(of(OURS, "perSecond"), of(name, "perSecond")), inFlight === 64 ? target(`${name}-throughput`) : undefined),
+            figure(
+              `our p50 / ${name}'s, ${inFlight} in flight`,
+              "x",
+              ratio(of(OURS, "p50"), of(name, "p50")),
+              inFlight === 1 ? target(`${name}-p50`) : undefined,
+            ),
+            figure(
+              `our throughput / ${name}'s, ${inFlight} in flight`,
+              "x",
+              ratio(of(OURS, "perSecond"), of(name, "perSecond")),
+              inFlight === 64 ? target(`${name}-throughput`) : undefined,
+            ),
           );
         }
       }
@@ -61,7 +77,11 @@ export const peers: Question = {
         lost: sum.lost,
         doubled: platform.caller.doubled + sum.wrong,
         broker: platform.broker,
-        notes: [...notes, ...sum.notes(), "lost and doubled count the peers' calls too; only ours run in a sandbox and in a process of their own"],
+        notes: [
+          ...notes,
+          ...sum.notes(),
+          "lost and doubled count the peers' calls too; only ours run in a sandbox and in a process of their own",
+        ],
       };
     } finally {
       for (const peer of started.values()) await peer.stop();

@@ -55,7 +55,8 @@ export const rungs: Question = {
         effort.say(`rungs: cold, round ${round + 1}`);
         bare.push(await bareNodeRun());
         const before = seen.times.get("cold, node")?.length ?? 0;
-        for (const runtime of RUNTIMES) await first(platform, runtime, freshName("account"), SOURCE[runtime]("known"), "cold", `cold, ${runtime}`, seen);
+        for (const runtime of RUNTIMES)
+          await first(platform, runtime, freshName("account"), SOURCE[runtime]("known"), "cold", `cold, ${runtime}`, seen);
         const times = seen.times.get("cold, node") ?? [];
         // A round in which it was not cold has no ratio.
         cold.push(times.length > before ? (times.at(-1) ?? Number.NaN) : Number.NaN);
@@ -84,13 +85,27 @@ async function ladder(platform: Platform, effort: Effort, seen: Seen, bundle: Bu
 }
 
 /** An account that nobody has seen takes a warm instance. */
-async function warmCall(platform: Platform, runtime: RuntimeName, code: Bundle | { source: string; runtime: RuntimeName }, label: string, seen: Seen): Promise<void> {
+async function warmCall(
+  platform: Platform,
+  runtime: RuntimeName,
+  code: Bundle | { source: string; runtime: RuntimeName },
+  label: string,
+  seen: Seen,
+): Promise<void> {
   await untilWarm(platform, runtime);
   const account = freshName("account");
   await withFresh(platform, account, code, async (name) => seen.take("warm", label, await call(platform, account, name, 0)));
 }
 
-async function first(platform: Platform, runtime: RuntimeName, account: string, source: string, wanted: string, label: string, seen: Seen): Promise<void> {
+async function first(
+  platform: Platform,
+  runtime: RuntimeName,
+  account: string,
+  source: string,
+  wanted: string,
+  label: string,
+  seen: Seen,
+): Promise<void> {
   await withFresh(platform, account, { source, runtime }, async (name) => seen.take(wanted, label, await call(platform, account, name, 0)));
 }
 
@@ -119,10 +134,18 @@ async function call(platform: Platform, account: string, name: string, waitMs: n
 
 /** Nothing boots, and the pool of the runtime is full: what is measured is not disturbed by what came before. */
 const untilWarm = (platform: Platform, runtime: RuntimeName): Promise<void> =>
-  platform.untilFleet(`a warm ${runtime} instance and no boot under way`, (host) => isQuiet(host) && host.instances.some((one) => one.runtime === runtime && one.state === "warm"), SETTLE_MS);
+  platform.untilFleet(
+    `a warm ${runtime} instance and no boot under way`,
+    (host) => isQuiet(host) && host.instances.some((one) => one.runtime === runtime && one.state === "warm"),
+    SETTLE_MS,
+  );
 
 const untilSpare = (platform: Platform, account: string): Promise<void> =>
-  platform.untilFleet("a spare container", (host) => host.instances.some((one) => one.account === account && one.containers.some(({ state }) => state === "spare")), SETTLE_MS);
+  platform.untilFleet(
+    "a spare container",
+    (host) => host.instances.some((one) => one.account === account && one.containers.some(({ state }) => state === "spare")),
+    SETTLE_MS,
+  );
 
 const isQuiet = (host: FleetHost): boolean => host.instances.every(({ state }) => state !== "booting");
 
@@ -141,7 +164,8 @@ function answerOf(platform: Platform, seen: Seen, bare: readonly number[], cold:
     const times = seen.times.get(label) ?? [];
     if (label === "unmeasured") continue;
     figures.push(figure(label, "ms", spread(times), targets[label]));
-    if (label === "warm, node, code never seen") figures.push(figure(`p99, ${label}`, "ms", spread([percentile(times, 0.99)]), "warm-rung-p99"));
+    if (label === "warm, node, code never seen")
+      figures.push(figure(`p99, ${label}`, "ms", spread([percentile(times, 0.99)]), "warm-rung-p99"));
   }
   if (cold.some(Number.isFinite)) figures.push(figure("cold, node / bare node process", "x", ratio(cold, bare), "cold-p50"));
   figures.push(figure("bare node -e '' from start to end", "ms", spread(bare)));

@@ -1,12 +1,12 @@
 /** What does a call cost when many functions are registered? */
 import { bundleSource } from "../nodes/io/bundle/index.ts";
 import { ratio, spread } from "./engine/figures.ts";
+import { type Floor, startFloor } from "./engine/floor.ts";
 import { ECHO } from "./engine/handlers.ts";
 import { closedLoop, type Sample } from "./engine/load.ts";
 import { type Platform, startPlatform } from "./engine/platform.ts";
 import { type Answer, type Effort, type Figure, figure, type Question } from "./engine/question.ts";
 import { sumUp } from "./engine/sum.ts";
-import { type Floor, startFloor } from "./engine/floor.ts";
 
 const ACCOUNT = "bench";
 const NAME = "echo";
@@ -40,8 +40,18 @@ export const scale: Question = {
         const [small, large] = [few.get(inFlight), lots.get(inFlight)];
         if (small === undefined || large === undefined) continue;
         figures.push(
-          figure(`p50 with ${many} / with ${FEW}, ${inFlight} in flight`, "x", ratio(large.p50, small.p50), inFlight === 1 ? "functions-p50" : undefined),
-          figure(`throughput with ${many} / with ${FEW}, ${inFlight} in flight`, "x", ratio(large.perSecond, small.perSecond), inFlight === 64 ? "functions-throughput" : undefined),
+          figure(
+            `p50 with ${many} / with ${FEW}, ${inFlight} in flight`,
+            "x",
+            ratio(large.p50, small.p50),
+            inFlight === 1 ? "functions-p50" : undefined,
+          ),
+          figure(
+            `throughput with ${many} / with ${FEW}, ${inFlight} in flight`,
+            "x",
+            ratio(large.perSecond, small.perSecond),
+            inFlight === 64 ? "functions-throughput" : undefined,
+          ),
         );
       }
       figures.push(figure(`one deploy of known code, ${LANES} at a time`, "ms", spread([perDeploy])));
@@ -65,7 +75,12 @@ interface Normalised {
 }
 
 /** By calls in flight: direct call over floor, per round. */
-async function normalised(platform: Platform, floor: Floor, effort: Effort, add: (sample: Sample) => Sample): Promise<Map<number, Normalised>> {
+async function normalised(
+  platform: Platform,
+  floor: Floor,
+  effort: Effort,
+  add: (sample: Sample) => Sample,
+): Promise<Map<number, Normalised>> {
   const found = new Map<number, Normalised>();
   for (const inFlight of [1, 64]) {
     const one: Normalised = { p50: [], perSecond: [] };

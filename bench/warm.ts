@@ -38,7 +38,15 @@ const CASES: readonly Case[] = [
   { inFlight: 1, size: KIB, label: "1 in flight, 1 KiB", p50: "warm-p50-1", p99: "warm-p99" },
   { inFlight: 1, size: 64 * KIB, label: "1 in flight, 64 KiB", p50: "warm-p50-64k" },
   { inFlight: 64, size: 16, label: "64 in flight, 16 B" },
-  { inFlight: 64, size: KIB, label: "64 in flight, 1 KiB", p50: "warm-p50-64", p99: "warm-p99", throughput: "warm-throughput", cpu: "warm-cpu" },
+  {
+    inFlight: 64,
+    size: KIB,
+    label: "64 in flight, 1 KiB",
+    p50: "warm-p50-64",
+    p99: "warm-p99",
+    throughput: "warm-throughput",
+    cpu: "warm-cpu",
+  },
   { inFlight: 64, size: 64 * KIB, label: "64 in flight, 64 KiB" },
 ];
 
@@ -50,7 +58,12 @@ export const warm: Question = {
     let floor: Floor | undefined;
     try {
       await platform.deploy(DIRECT.account, DIRECT.name, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS });
-      await platform.deploy(FRONTEND.account, FRONTEND.name, { source: ECHO, runtime: "node" }, { class: "busy", containers: CONTAINERS, direct: false });
+      await platform.deploy(
+        FRONTEND.account,
+        FRONTEND.name,
+        { source: ECHO, runtime: "node" },
+        { class: "busy", containers: CONTAINERS, direct: false },
+      );
       floor = await startFloor(platform.context, platform.caller);
       await warmUp(platform, effort);
       const figures: Figure[] = [];
@@ -79,7 +92,8 @@ export const warm: Question = {
 
 /** Grants go out when containers stand; what is measured is the state after that. */
 async function warmUp(platform: Platform, effort: Effort): Promise<void> {
-  for (const { account, name } of [DIRECT, FRONTEND]) await closedLoop(platform.calls(account, name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
+  for (const { account, name } of [DIRECT, FRONTEND])
+    await closedLoop(platform.calls(account, name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
   await platform.untilFleet("the host has a grant", (host) => host.grants.some((grant) => grant.account === DIRECT.account));
   await closedLoop(platform.calls(DIRECT.account, DIRECT.name), { inFlight: 16, size: 16, ms: effort.quick ? 300 : 1_000 });
 }
@@ -114,10 +128,30 @@ async function measureCase(platform: Platform, floor: Floor, one: Case, effort: 
     rows.push(
       figure(`${name} p50, ${one.label}`, "ms", spread(of(name, (sample) => sample.p50))),
       figure(`${name} throughput, ${one.label}`, "/s", spread(of(name, (sample) => sample.perSecond))),
-      figure(`${name} p50 / floor, ${one.label}`, "x", against(name, (sample) => sample.p50), target(one.p50)),
-      figure(`${name} p99 / floor, ${one.label}`, "x", against(name, (sample) => sample.p99), target(one.p99)),
-      figure(`${name} throughput / floor, ${one.label}`, "x", against(name, (sample) => sample.perSecond), target(one.throughput)),
-      figure(`${name} cpu per call / floor, ${one.label}`, "x", against(name, (sample) => sample.cpuPerCall), target(one.cpu)),
+      figure(
+        `${name} p50 / floor, ${one.label}`,
+        "x",
+        against(name, (sample) => sample.p50),
+        target(one.p50),
+      ),
+      figure(
+        `${name} p99 / floor, ${one.label}`,
+        "x",
+        against(name, (sample) => sample.p99),
+        target(one.p99),
+      ),
+      figure(
+        `${name} throughput / floor, ${one.label}`,
+        "x",
+        against(name, (sample) => sample.perSecond),
+        target(one.throughput),
+      ),
+      figure(
+        `${name} cpu per call / floor, ${one.label}`,
+        "x",
+        against(name, (sample) => sample.cpuPerCall),
+        target(one.cpu),
+      ),
     );
   }
   return rows;

@@ -58,7 +58,11 @@ export async function startChild(order: ChildOrder): Promise<Child> {
   };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<"late">((resolve) => (timer = setTimeout(() => resolve("late"), READY_MS)));
-  const how = await Promise.race([exited.then(() => "ended" as const), late, (probe === undefined ? said : probed()).then(() => "ready" as const)]);
+  const how = await Promise.race([
+    exited.then(() => "ended" as const),
+    late,
+    (probe === undefined ? said : probed()).then(() => "ready" as const),
+  ]);
   over = true;
   clearTimeout(timer);
   if (how === "ready") return { pid: child.pid ?? 0, stop };

@@ -16,7 +16,12 @@ const INSTALL_MS = 300_000;
 
 /** Copies a folder into the cache and runs `npm install` there, once. Resolves with its place. Rejects with Fault Unavailable. */
 export async function installPeer(folder: string): Promise<string> {
-  const place = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pilotlight", "bench", `${basename(folder)}-${await digestOf(folder)}`);
+  const place = join(
+    process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
+    "pilotlight",
+    "bench",
+    `${basename(folder)}-${await digestOf(folder)}`,
+  );
   if (existsSync(place)) return place;
   await mkdir(dirname(place), { recursive: true });
   const room = await mkdtemp(`${place}-`);

@@ -89,7 +89,10 @@ function end(sums: Sums, seconds: number): Sample {
 }
 
 /** Closed loop: `inFlight` lanes, each with one call at a time, for `ms` milliseconds; calls under way at the end are waited for. */
-export async function closedLoop(call: Call, load: { readonly inFlight: number; readonly size: number; readonly ms: number }): Promise<Sample> {
+export async function closedLoop(
+  call: Call,
+  load: { readonly inFlight: number; readonly size: number; readonly ms: number },
+): Promise<Sample> {
   const sums = begin();
   const began = performance.now();
   const until = began + load.ms;
@@ -101,7 +104,10 @@ export async function closedLoop(call: Call, load: { readonly inFlight: number; 
 }
 
 /** Open loop: Poisson arrivals at `perSecond` for `ms` milliseconds; calls under way at the end are waited for. */
-export async function openLoop(call: Call, load: { readonly perSecond: number; readonly size: number; readonly ms: number }): Promise<Sample> {
+export async function openLoop(
+  call: Call,
+  load: { readonly perSecond: number; readonly size: number; readonly ms: number },
+): Promise<Sample> {
   const sums = begin();
   const began = process.hrtime.bigint();
   const running: Promise<void>[] = [];

@@ -31,7 +31,10 @@ export async function machineFacts(root: string): Promise<Machine> {
 async function commitOf(root: string): Promise<string | undefined> {
   const git = async (...words: string[]): Promise<string> => (await promisify(execFile)("git", words, { cwd: root })).stdout.trim();
   try {
-    const [commit, changed] = await Promise.all([git("rev-parse", "--short", "HEAD"), git("status", "--porcelain", "--untracked-files=no")]);
+    const [commit, changed] = await Promise.all([
+      git("rev-parse", "--short", "HEAD"),
+      git("status", "--porcelain", "--untracked-files=no"),
+    ]);
     return changed === "" ? commit : `${commit}+`;
   } catch {
     return undefined;

@@ -15,8 +15,8 @@ import { type UpOptions, up } from "../../nodes/up.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { showFleet } from "../../protocol/messages/fleet.ts";
 import { removeFunction, setFunction, setPool } from "../../protocol/messages/registry.ts";
-import { SUBJECT } from "../../protocol/subjects.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
+import { SUBJECT } from "../../protocol/subjects.ts";
 import { type CountedCaller, openCountedCaller } from "./counted.ts";
 import { atEnd } from "./ending.ts";
 import type { Call } from "./load.ts";
@@ -56,7 +56,12 @@ export interface Platform {
   /** The same with Pilot-Trace, timed. Rejects with the call's Fault. */
   traced(account: string, name: string, body: Uint8Array): Promise<Traced>;
   /** Deploys a text or a bundle. */
-  deploy(account: string, name: string, code: Bundle | { readonly source: string; readonly runtime: RuntimeName }, settings?: Settings): Promise<void>;
+  deploy(
+    account: string,
+    name: string,
+    code: Bundle | { readonly source: string; readonly runtime: RuntimeName },
+    settings?: Settings,
+  ): Promise<void>;
   remove(account: string, name: string): Promise<void>;
   /** Sets how many instances of a runtime are kept warm. */
   pool(runtime: RuntimeName, warm: number): Promise<void>;

@@ -17,7 +17,10 @@ const HEAD = ["WHAT", "MEDIAN", "MIN", "MAX", "ROUNDS", "GATE", "GOAL", "VERDICT
 
 /** One line without a line break in it. */
 export const jsonLine = (report: Report): string =>
-  JSON.stringify({ ...report, figures: report.figures.map((one) => ({ ...one, ...(one.target && { verdict: verdictOf(one.target, one.median) }) })) });
+  JSON.stringify({
+    ...report,
+    figures: report.figures.map((one) => ({ ...one, ...(one.target && { verdict: verdictOf(one.target, one.median) }) })),
+  });
 
 /** A table with the facts above and the notes below. */
 export function tableText(report: Report): string {
@@ -47,7 +50,8 @@ export function markdown(report: Report): string {
 }
 
 /** True when a figure is beyond its gate. */
-export const fails = (report: Report): boolean => report.figures.some((one) => one.target !== undefined && verdictOf(one.target, one.median) === "missed");
+export const fails = (report: Report): boolean =>
+  report.figures.some((one) => one.target !== undefined && verdictOf(one.target, one.median) === "missed");
 
 function cells(one: Figure): string[] {
   const target: Target | undefined = one.target === undefined ? undefined : TARGETS[one.target];

@@ -3,10 +3,10 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ConnectionSettings } from "../../nodes/io/context.ts";
-import { chosenPort, probePort } from "../engine/ports.ts";
 import { startChild } from "../engine/child.ts";
-import type { Call } from "../engine/load.ts";
 import { installPeer, needProgram } from "../engine/install.ts";
+import type { Call } from "../engine/load.ts";
+import { chosenPort, probePort } from "../engine/ports.ts";
 
 export interface Peer {
   readonly call: Call;
@@ -23,7 +23,12 @@ async function moleculer(folder: string, broker: ConnectionSettings): Promise<Pe
   const directory = await installPeer(folder);
   const options = { servers: broker.servers[0] ?? "", user: broker.user ?? "", pass: broker.password ?? "" };
   const node = join(directory, "node.cjs");
-  const child = await startChild({ program: process.execPath, words: [node, directory], environment: { PEER_BROKER: JSON.stringify(options) }, isReady: (line) => line === "listening" });
+  const child = await startChild({
+    program: process.execPath,
+    words: [node, directory],
+    environment: { PEER_BROKER: JSON.stringify(options) },
+    isReady: (line) => line === "listening",
+  });
   interface ServiceBroker {
     start(): Promise<void>;
     stop(): Promise<void>;
@@ -49,7 +54,12 @@ interface Undici {
     origin: string,
     options: { connections: number; pipelining: number },
   ) => {
-    request(options: { path: string; method: string; headers: Record<string, string>; body: Uint8Array }): Promise<{ statusCode: number; body: { arrayBuffer(): Promise<ArrayBuffer> } }>;
+    request(options: {
+      path: string;
+      method: string;
+      headers: Record<string, string>;
+      body: Uint8Array;
+    }): Promise<{ statusCode: number; body: { arrayBuffer(): Promise<ArrayBuffer> } }>;
     close(): Promise<void>;
   };
 }
@@ -100,9 +110,19 @@ async function functionsFramework(folder: string): Promise<Peer> {
 async function gearmand(folder: string): Promise<Peer> {
   const program = await needProgram("gearmand", "gearman-job-server");
   const port = await chosenPort();
-  const server = await startChild({ program, words: ["--listen=127.0.0.1", `--port=${port}`, "--log-file=stderr", "--verbose=ERROR"], probe: () => probePort(port) });
-  const worker = await startChild({ program: process.execPath, words: [join(folder, "worker.mjs"), String(port)], isReady: (line) => line === "listening" });
-  const { openClient } = (await import(pathToFileURL(join(folder, "client.mjs")).href)) as { openClient(port: number): Promise<{ call: Call; end(): void }> };
+  const server = await startChild({
+    program,
+    words: ["--listen=127.0.0.1", `--port=${port}`, "--log-file=stderr", "--verbose=ERROR"],
+    probe: () => probePort(port),
+  });
+  const worker = await startChild({
+    program: process.execPath,
+    words: [join(folder, "worker.mjs"), String(port)],
+    isReady: (line) => line === "listening",
+  });
+  const { openClient } = (await import(pathToFileURL(join(folder, "client.mjs")).href)) as {
+    openClient(port: number): Promise<{ call: Call; end(): void }>;
+  };
   const client = await openClient(port);
   return {
     call: client.call,

@@ -133,7 +133,10 @@ const report = (value: number): Report => ({
   date: "2026-01-31",
   quick: false,
   machine: { cpu: "A cpu", cores: 2, memoryGiB: 4, kernel: "6", node: "20", commit: "abc", loadBefore: 0.1 },
-  figures: [figure("p50", "x", { median: value, min: 1, max: 3, rounds: 8 }, "warm-p50-1"), figure("floor", "ms", { median: 0.2, min: 0.1, max: 0.3, rounds: 8 })],
+  figures: [
+    figure("p50", "x", { median: value, min: 1, max: 3, rounds: 8 }, "warm-p50-1"),
+    figure("floor", "ms", { median: 0.2, min: 0.1, max: 0.3, rounds: 8 }),
+  ],
   lost: 0,
   doubled: 0,
   notes: ["a note"],
@@ -146,7 +149,8 @@ test("a figure is judged by its target, on the right side of it", (t) => {
   t.is(verdictOf("warm-p50-1", gate + 0.01), "missed");
   t.is(verdictOf("warm-throughput", 1), "goal");
   t.is(verdictOf("warm-throughput", 0.1), "missed");
-  for (const [name, target] of Object.entries(TARGETS)) t.true(target.better === "less" ? target.goal <= target.gate : target.goal >= target.gate, name);
+  for (const [name, target] of Object.entries(TARGETS))
+    t.true(target.better === "less" ? target.goal <= target.gate : target.goal >= target.gate, name);
   t.true(fails(report(9)));
   t.false(fails(report(1)));
 });
@@ -157,7 +161,8 @@ test("a report is one line of JSON, a table and a section of the record", (t) =>
   const read = JSON.parse(line) as { figures: { verdict?: string }[] };
   t.is(read.figures[0]?.verdict, "gate");
   t.is(read.figures[1]?.verdict, undefined);
-  for (const text of [tableText(report(1.5)), markdown(report(1.5))]) t.regex(text, /1\.50×[\s\S]*lost calls: 0; doubled replies: 0[\s\S]*a note/);
+  for (const text of [tableText(report(1.5)), markdown(report(1.5))])
+    t.regex(text, /1\.50×[\s\S]*lost calls: 0; doubled replies: 0[\s\S]*a note/);
   t.is(shown(1234.5, "/s"), "1235 /s");
   t.is(shown(0.0123, "ms"), "0.012 ms");
 });

@@ -8,7 +8,10 @@ const BENCH = fileURLToPath(new URL("../../bench/index.js", import.meta.url));
 const run = promisify(execFile);
 
 test("bench warm --quick --json prints one line with every figure, and no call was lost or doubled", async (t) => {
-  const { stdout } = await run(process.execPath, [BENCH, "warm", "--quick", "--json", "--rounds", "1"], { timeout: 80_000, killSignal: "SIGTERM" });
+  const { stdout } = await run(process.execPath, [BENCH, "warm", "--quick", "--json", "--rounds", "1"], {
+    timeout: 80_000,
+    killSignal: "SIGTERM",
+  });
   const lines = stdout.trim().split("\n");
   t.is(lines.length, 1);
   const report = JSON.parse(lines[0] ?? "") as {
@@ -24,8 +27,15 @@ test("bench warm --quick --json prints one line with every figure, and no call w
   t.is(report.lost, 0);
   t.is(report.doubled, 0);
   t.true(report.machine.cores > 0);
-  for (const wanted of ["floor p50, 1 in flight, 1 KiB", "direct p50 / floor, 64 in flight, 1 KiB", "frontend throughput, 64 in flight, 1 KiB"]) {
-    t.true(report.figures.some(({ name, median, rounds }) => name === wanted && median > 0 && rounds === 1), wanted);
+  for (const wanted of [
+    "floor p50, 1 in flight, 1 KiB",
+    "direct p50 / floor, 64 in flight, 1 KiB",
+    "frontend throughput, 64 in flight, 1 KiB",
+  ]) {
+    t.true(
+      report.figures.some(({ name, median, rounds }) => name === wanted && median > 0 && rounds === 1),
+      wanted,
+    );
   }
 });
 

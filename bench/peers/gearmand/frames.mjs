@@ -1,7 +1,19 @@
 /** As much of the Gearman protocol as an echo needs: packets of a type and NUL-separated arguments over one socket. */
 import { connect } from "node:net";
 
-export const TYPE = { canDo: 1, preSleep: 4, noop: 6, submitJob: 7, jobCreated: 8, grabJob: 9, noJob: 10, jobAssign: 11, workComplete: 13, workFail: 14, error: 19 };
+export const TYPE = {
+  canDo: 1,
+  preSleep: 4,
+  noop: 6,
+  submitJob: 7,
+  jobCreated: 8,
+  grabJob: 9,
+  noJob: 10,
+  jobAssign: 11,
+  workComplete: 13,
+  workFail: 14,
+  error: 19,
+};
 
 const HEAD = 12;
 const REQUEST = Buffer.from("\0REQ", "latin1");
@@ -24,7 +36,9 @@ export function open(port, onPacket) {
   });
   return {
     send(type, ...parts) {
-      const data = Buffer.concat(parts.flatMap((part, index) => (index === 0 ? [Buffer.from(part)] : [Buffer.alloc(1), Buffer.from(part)])));
+      const data = Buffer.concat(
+        parts.flatMap((part, index) => (index === 0 ? [Buffer.from(part)] : [Buffer.alloc(1), Buffer.from(part)])),
+      );
       const head = Buffer.alloc(HEAD);
       REQUEST.copy(head);
       head.writeUInt32BE(type, 4);
