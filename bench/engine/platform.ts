@@ -39,8 +39,6 @@ export interface Traced {
   readonly body: Uint8Array;
 }
 
-export type Fleet = Awaited<ReturnType<Platform["fleet"]>>;
-
 export interface Platform {
   readonly nats: string;
   /** Version of the nats-server. */
