@@ -9,6 +9,7 @@ import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { RUNTIME_NAMES } from "../protocol/runtimes.ts";
 import type { PoolTarget, VersionRecord } from "../protocol/vocabulary.ts";
+import { featuresOf } from "./io/broker/version.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
 import { openCodeCache } from "./io/code/cache.ts";
@@ -54,6 +55,10 @@ await runRole(async ({ settings, log, calls, control }) => {
     warm: settings.warm[runtime] ?? WARM_DEFAULT[runtime],
   }));
 
+  const version = control.nc.info?.version ?? "";
+  const answersDirectly = featuresOf(version).dropsHungClients;
+  if (!answersDirectly) log.warn(`the broker is ${version}: it would not drop a hung host, so calls pass the frontends instead of going to hosts directly`);
+
   const host = startHost(
     {
       bus: calls.bus,
@@ -77,6 +82,7 @@ await runRole(async ({ settings, log, calls, control }) => {
       cores: availableParallelism(),
       instanceMb: INSTANCE_MB,
       pools: mergePools(defaults, pools.get(POOLS_KEY) ?? []),
+      answersDirectly,
       runtimes,
     },
   );

@@ -94,7 +94,7 @@ class Agent implements Host {
     this.#records = new Records({ host, control, clock, counters });
     this.#logs = new Logs({ host, control, clock, counters });
     this.#requests = new Requests({ host, epoch: this.#epoch, bus, clock, counters, data: ports.data, violated: (container, what) => this.#instances.violated(container, what) });
-    this.#handed = new HandedCalls({ host, bus, control, clock, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
+    this.#handed = new HandedCalls({ host, bus, control, clock, random, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
     this.#instances = new Instances(
       {
         host,
@@ -155,7 +155,7 @@ class Agent implements Host {
     });
     const isTaking = (): boolean => this.#isTaking();
     const isPilingUp = (now: number): boolean => this.#gap.isPilingUp(now);
-    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, announce: () => this.#announcements.hurry(), isTaking, isPilingUp });
+    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, announce: () => this.#announcements.hurry(), answersDirectly: options.answersDirectly ?? true, isTaking, isPilingUp });
     const orders = new Orders({
       clock,
       stamp,
@@ -320,6 +320,18 @@ class Agent implements Host {
     this.#slots.release(slot);
   }
 
+  /** Ends what has waited too long; and makes a container where runs are so much longer than forecast that the first in line is stuck. */
+  #lookAtQueue(slot: Slot, now: number): void {
+    for (const call of slot.takeOut((waiting) => waiting.waitUntil < now)) this.#runner.expire(call);
+    for (const call of slot.waiting()) this.#runner.age(call, now);
+    const { first, code } = slot;
+    if (first === undefined || code === undefined || slot.loading > 0) return;
+    if (now - first.arrivedAt <= Math.max(this.#supply.createMs(slot), LIMITS.hostTick.value)) return;
+    if (this.#slots.containersOf(slot.account, slot.function) >= (first.head?.containers ?? first.grant?.containers ?? 1)) return;
+    const of = first.head?.class ?? first.grant?.class ?? "rare";
+    if (this.#supply.makeAnywhere({ slot, code, class: of }, undefined) === undefined) this.#counters.add("queue.overdue");
+  }
+
   /** A few times a second: gaps, expired grants and calls, idle containers. */
   #look(): void {
     const now = this.#ports.clock.now();
@@ -332,7 +344,7 @@ class Agent implements Host {
     this.#desk.sweep(now);
     this.#handed.sweep();
     for (const slot of [...this.#slots.all()]) {
-      if (slot.queued > 0) for (const call of slot.takeOut((waiting) => waiting.waitUntil < now)) this.#runner.expire(call);
+      if (slot.queued > 0) this.#lookAtQueue(slot, now);
       for (let first = slot.idle[0]; first !== undefined && now - first.idleSince >= slot.keepAliveMs; first = slot.idle[0]) {
         this.#counters.add("containers.reclaimed");
         this.#instances.discard(first);

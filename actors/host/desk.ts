@@ -51,6 +51,8 @@ export interface DeskPorts {
   readonly handed: HandedCalls;
   /** Tells what has changed, if that was not done just now. */
   announce(): void;
+  /** False: no grant is taken. */
+  readonly answersDirectly: boolean;
   isTaking(): boolean;
   isPilingUp(now: number): boolean;
 }
@@ -103,7 +105,7 @@ export class Desk {
 
   #take(grant: Grant): boolean {
     const key = `${grant.account}.${grant.function}`;
-    if (!this.#ports.isTaking() || grant.epoch < (this.#epochs.get(key) ?? 0)) {
+    if (!this.#ports.answersDirectly || !this.#ports.isTaking() || grant.epoch < (this.#epochs.get(key) ?? 0)) {
       this.#ports.counters.add("grants.refused");
       return false;
     }

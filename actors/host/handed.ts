@@ -13,7 +13,8 @@ import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { type Member, Members } from "../kit/members.ts";
-import type { Clock } from "../kit/ports.ts";
+import { firstNumber } from "../kit/first-number.ts";
+import type { Clock, Random } from "../kit/ports.ts";
 import type { Counters } from "./counters.ts";
 import type { Replies } from "./replies.ts";
 
@@ -32,12 +33,15 @@ interface Handed {
 
 /** How long a 503 of the desk may take: it comes within one round trip to the broker. */
 const DESK_MS = 1_000;
+/** A report that was on its way when a keeper died has arrived after this long. */
+const SETTLE_MS = 100;
 
 export interface HandedPorts {
   readonly host: string;
   readonly bus: Bus;
   readonly control: Bus;
   readonly clock: Clock;
+  readonly random: Random;
   readonly replies: Replies;
   readonly counters: Counters;
   /** A 503 for a nested call, which is number 0 here; its own inbox follows. */
@@ -51,11 +55,12 @@ export class HandedCalls {
   readonly #schedulers: Members;
   readonly #hosts: Members;
   readonly #subscriptions: readonly Subscription[];
-  #next = 1;
+  #next: number;
   #bytes = 0;
 
   constructor(ports: HandedPorts) {
     this.#ports = ports;
+    this.#next = firstNumber(ports.random);
     const { control, clock, bus, host } = ports;
     this.#schedulers = new Members(control, clock, (member) => this.#keeperLost(member));
     this.#hosts = new Members(control, clock, (member) => this.#hostLost(member));
@@ -201,8 +206,19 @@ export class HandedCalls {
     }
   }
 
+  /** Once reports under way have arrived: to its successor of the same name, which holds a call once, else to any frontend. */
   #keeperLost(keeper: Member): void {
-    for (const call of this.#calls.values()) if (call.head !== undefined && call.taken === undefined && call.keeper === keeper.id) this.#fallBack(call);
+    const lost = [...this.#calls.values()].filter((call) => call.head !== undefined && call.taken === undefined && call.keeper === keeper.id);
+    const hops = lost.map((call) => call.hop);
+    this.#ports.clock.after(SETTLE_MS, () => {
+      for (const [at, call] of lost.entries()) {
+        if (this.#calls.get(call.number) !== call || call.head === undefined || call.taken !== undefined || call.hop !== hops[at]) continue;
+        if (this.#schedulers.has(keeper.id)) {
+          call.head = { ...call.head, attempt: call.head.attempt + 1 };
+          this.#sendToKeeper(call);
+        } else this.#fallBack(call);
+      }
+    });
   }
 
   #unwatch(): void {

@@ -44,6 +44,11 @@ export interface HostOptions {
   /** Blank booted containers that an active instance keeps. Default 1. */
   readonly sparesPerInstance?: number;
   readonly pools: readonly PoolTarget[];
+  /**
+   * False: grants are refused, so that every call passes a frontend. For brokers that do not drop a hung member of the
+   * desk: it would swallow its share of the calls. Default true.
+   */
+  readonly answersDirectly?: boolean;
   /** Runtimes offered here, with their version text ("node 20.20.2"), or just the name while that is not known. Default: all, by name. */
   readonly runtimes?: Partial<Record<RuntimeName, string>>;
 }

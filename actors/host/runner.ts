@@ -203,16 +203,29 @@ export class Runner {
       return;
     }
     const now = this.#ports.clock.now();
+    const slots = new Set<Slot>();
     for (const container of this.#busy) {
       const { call } = container;
       if (!call) continue;
+      if (call.slot.queued > 0) slots.add(call.slot);
       if (now >= container.deadline) {
         this.end(container, new Fault("TimedOut", `the function ran longer than its ${call.timeoutMs} ms and was ended`));
-      } else if (call.grant !== undefined && !call.toldLong && now - call.arrivedAt > LIMITS.lostDirectCall.value) {
-        call.toldLong = true;
-        this.#ports.long(call);
-      }
+      } else this.age(call, now);
     }
+    for (const slot of slots) {
+      // In the order in which they came: the first young one ends the search.
+      for (const call of slot.waiting()) if (!this.age(call, now)) break;
+    }
+  }
+
+  /** Tells the keeper of a direct call that has grown old, running or waiting. False for a call that is young. */
+  age(call: Call, now: number): boolean {
+    if (now - call.arrivedAt <= LIMITS.lostDirectCall.value) return false;
+    if (call.grant !== undefined && !call.toldLong) {
+      call.toldLong = true;
+      this.#ports.long(call);
+    }
+    return true;
   }
 }
 

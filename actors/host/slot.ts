@@ -67,6 +67,16 @@ export class Slot {
     return this.#queue.length;
   }
 
+  /** The call that waits for longest. */
+  get first(): Call | undefined {
+    return this.#queue[0];
+  }
+
+  /** Those that wait, oldest first. */
+  waiting(): Iterable<Call> {
+    return this.#queue;
+  }
+
   hasRoom(bytes: number): boolean {
     return this.#queue.length < LIMITS.hostQueue.value && this.#bytes.used + bytes <= LIMITS.hostQueueBytes.value;
   }

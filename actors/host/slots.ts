@@ -50,6 +50,13 @@ export class Slots {
     return slot;
   }
 
+  /** Containers of a function here, of all versions and sizes. */
+  containersOf(account: string, name: string): number {
+    let sum = 0;
+    for (const slot of this.#slots.values()) if (slot.account === account && slot.function === name) sum += slot.containers;
+    return sum;
+  }
+
   /** Removes it when nothing is left of it. */
   release(slot: Slot): void {
     if (slot.containers === 0 && slot.queued === 0 && slot.grants === 0) this.#slots.delete(slot.key);

@@ -256,3 +256,9 @@ test("direct calls that piled up while the process slept are dropped, orders of 
   await r.clock.settle();
   t.is(fresh.reply.body, "new");
 });
+
+test("a host on a broker that would not drop it when hung takes no grant", async (t) => {
+  const r = await rig(t, { answersDirectly: false });
+  t.deepEqual(await r.grant("echo"), ["main.echo"]);
+  t.is(r.broker.interest("pilot.fn.main.echo"), 0);
+});
