@@ -13,6 +13,7 @@ export interface Publication {
     readonly timeoutMs?: number;
     readonly keepAliveMs?: number;
     readonly class?: "busy" | "rare";
+    readonly idempotent?: boolean;
     readonly containers?: number;
   };
 }

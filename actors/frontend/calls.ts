@@ -8,7 +8,8 @@
 import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import type { Member, Members } from "../kit/members.ts";
-import type { Clock } from "../kit/ports.ts";
+import { firstNumber } from "../kit/first-number.ts";
+import type { Clock, Random } from "../kit/ports.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
 import { decode, joinHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -26,14 +27,13 @@ interface HeldCall {
   hop: number;
   /** Who has it now: a host (hot), a keeper, or nobody while it waits for one to appear. */
   with: { readonly kind: "host" | "keeper"; readonly id: string } | undefined;
-  /** Since when its holder looked absent. */
-  absentSince: number | undefined;
   taken: { readonly host: string; readonly epoch: string } | undefined;
 }
 
 export interface FrontendCallsPorts {
   readonly bus: Bus;
   readonly clock: Clock;
+  readonly random: Random;
   readonly node: string;
   readonly hosts: Members;
   readonly schedulers: Members;
@@ -47,11 +47,12 @@ const SETTLE_MS = 100;
 export class FrontendCalls {
   readonly #ports: FrontendCallsPorts;
   readonly #calls = new Map<number, HeldCall>();
-  #next = 1;
+  #next: number;
   #bytes = 0;
 
   constructor(ports: FrontendCallsPorts) {
     this.#ports = ports;
+    this.#next = firstNumber(ports.random);
   }
 
   get size(): number {
@@ -74,7 +75,6 @@ export class FrontendCalls {
       waitUntil: this.#ports.clock.now() + head.waitMs,
       hop: 0,
       with: undefined,
-      absentSince: undefined,
       taken: undefined,
     };
     this.#calls.set(number, call);
@@ -135,14 +135,18 @@ export class FrontendCalls {
     }
   }
 
-  /** Calls that waited at a keeper that died go to its successor, once reports under way have arrived. */
+  /**
+   * Calls that waited at a keeper that died go to its successor, once reports under way have arrived. Those sent since then
+   * are the successor's already. One may have reached it before its first announcement: a keeper holds a call once.
+   */
   keeperLost(keeper: Member): void {
+    const lost = [...this.#calls.values()].filter((call) => call.taken === undefined && call.with?.kind === "keeper" && call.with.id === keeper.id);
+    const hops = lost.map((call) => call.hop);
     this.#ports.clock.after(SETTLE_MS, () => {
-      for (const call of this.#calls.values()) {
-        if (call.taken === undefined && call.with?.kind === "keeper" && call.with.id === keeper.id) {
-          call.head = { ...call.head, attempt: call.head.attempt + 1 };
-          this.#toKeeper(call);
-        }
+      for (const [at, call] of lost.entries()) {
+        if (this.#calls.get(call.head.number) !== call || call.taken !== undefined || call.hop !== hops[at]) continue;
+        call.head = { ...call.head, attempt: call.head.attempt + 1 };
+        this.#toKeeper(call);
       }
     });
   }
@@ -176,11 +180,10 @@ export class FrontendCalls {
     else this.#send(call, SUBJECT.keeper(keeper), call.head);
   }
 
-  /** No keeper, or one that looks absent: it waits and is tried again for a while. */
+  /** No keeper, or one that looks absent: the call waits for one as long as it may wait for a place. */
   #retryKeeper(call: HeldCall): void {
     const { clock } = this.#ports;
-    call.absentSince ??= clock.now();
-    if (clock.now() - call.absentSince > LIMITS.absentHost.value || clock.now() > call.waitUntil) {
+    if (clock.now() > call.waitUntil) {
       this.#end(call, new Fault("Unavailable", "no scheduler answers", { retryAfterMs: 1_000 }));
       return;
     }

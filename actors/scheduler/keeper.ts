@@ -5,11 +5,13 @@
  * K2  Its body is kept until a host has taken it. Silence never causes a second placement: only a 503, a refusal,
  *     or the death of the host before it took the call.
  * K3  What cannot be placed waits, bounded in number, bytes and time; its caller hears why.
+ * K4  A call is held once, however often its owner sends it.
  */
 import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import type { Member, Members } from "../kit/members.ts";
-import type { Clock, Log } from "../kit/ports.ts";
+import { firstNumber } from "../kit/first-number.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { decode, joinHead, splitHead } from "../../protocol/codec.ts";
 import { type ErrorName, Fault } from "../../protocol/errors.ts";
@@ -31,7 +33,10 @@ interface KeptCall {
   readonly functionKey: string;
   readonly runtime: RuntimeName;
   readonly network: boolean;
+  readonly arrivedAt: number;
   readonly waitUntil: number;
+  /** The life of its owner in which it came; undefined when the owner was not heard of yet. */
+  readonly ownerEpoch: string | undefined;
   attempt: number;
   hop: number;
   /** `host:rung` that refused it → the host's announcement of that moment: it is asked again after a newer one. */
@@ -46,6 +51,7 @@ export interface KeeperPorts {
   readonly bus: Bus;
   readonly control: Bus;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly registry: Registry;
   readonly fleet: Fleet;
@@ -53,8 +59,8 @@ export interface KeeperPorts {
   readonly node: string;
   readonly epoch: string;
   readonly instanceMb: number;
-  /** True while a node that owns calls (frontend or host) is alive. */
-  ownerAlive(node: string): boolean;
+  /** Which life a node that owns calls (frontend or host) is in; undefined while none is heard of. */
+  ownerEpoch(node: string): string | undefined;
   classOf(account: string, name: string): FunctionClass;
   /** True while some host may answer the function (account.function) directly. */
   granted(functionKey: string): boolean;
@@ -74,12 +80,15 @@ export class Keeper {
   readonly #seen = new Map<string, string>();
   /** Long direct calls by host: what the keeper answers if the host dies. */
   readonly #long = new Map<string, Map<string, string>>();
-  #next = 1;
+  /** Calls that no host has taken, by their ids: an owner that believed this keeper lost may send them again (K4). */
+  readonly #held = new Set<string>();
+  #next: number;
   #bytes = 0;
   #drawing = false;
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
+    this.#next = firstNumber(ports.random);
   }
 
   /** Calls waiting now, by account.function. */
@@ -162,7 +171,7 @@ export class Keeper {
         }
       } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) {
         // Its owner speaks for it; if that is gone too, we do.
-        if (!this.#ports.ownerAlive(call.head.owner)) this.#fail(call.reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+        if (!this.#hasOwner(call)) this.#fail(call.reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
         this.#forget(call);
       }
     }
@@ -212,6 +221,7 @@ export class Keeper {
   }
 
   #accept(head: CallHead, body: Uint8Array, reply: string, runtime: RuntimeName, network: boolean): void {
+    if (this.#held.has(head.call)) return this.#ports.count("duplicate");
     const functionKey = `${head.account}.${head.function}`;
     let room = this.#rooms.get(functionKey);
     if ((room?.size ?? 0) >= LIMITS.waitingCalls.value || this.#bytes + body.length > LIMITS.waitingBytes.value) {
@@ -227,7 +237,9 @@ export class Keeper {
       functionKey,
       runtime,
       network,
+      arrivedAt: this.#ports.clock.now(),
       waitUntil: this.#ports.clock.now() + head.waitMs,
+      ownerEpoch: this.#ports.ownerEpoch(head.owner),
       attempt: head.attempt,
       hop: 0,
       refusedBy: new Map(),
@@ -235,6 +247,7 @@ export class Keeper {
       sent: undefined,
       taken: undefined,
     };
+    this.#held.add(head.call);
     this.#bytes += body.length;
     if (room === undefined) this.#rooms.set(functionKey, (room = new WaitingRoom()));
     room.add(sourceOf(head), call);
@@ -273,6 +286,7 @@ export class Keeper {
       functionCap: head.containers,
       accountCap: this.#ports.registry.account(head.account)?.containers ?? LIMITS.containersPerAccount.value,
       ahead: 0,
+      waitedMs: this.#ports.clock.now() - call.arrivedAt,
       mayQueue: this.#ports.granted(call.functionKey),
       refusedBy: this.#stillRefusing(call),
       evicts: false,
@@ -381,8 +395,15 @@ export class Keeper {
     this.drawSoon();
   }
 
+  /** True while the process that sent us the call lives, and so speaks for it. */
+  #hasOwner(call: KeptCall): boolean {
+    const now = this.#ports.ownerEpoch(call.head.owner);
+    return now !== undefined && (call.ownerEpoch === undefined || now === call.ownerEpoch);
+  }
+
   #release(call: KeptCall): void {
     if (call.body === undefined) return;
+    this.#held.delete(call.head.call);
     this.#bytes -= call.body.length;
     call.body = undefined;
   }

@@ -41,6 +41,7 @@ export async function preload(ports: PreloadPorts, account: string, name: string
     functionCap: record.settings.containers,
     accountCap: ports.registry.account(account)?.containers ?? LIMITS.containersPerAccount.value,
     ahead: 0,
+    waitedMs: 0,
     mayQueue: false,
     refusedBy: new Set(),
     evicts: false,

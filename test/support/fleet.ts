@@ -40,6 +40,7 @@ export function request(change: Partial<PlacementRequest> = {}): PlacementReques
     functionCap: 1_000,
     accountCap: 1_000,
     ahead: 0,
+    waitedMs: 0,
     mayQueue: false,
     evicts: false,
     refusedBy: new Set(),

@@ -15,6 +15,9 @@ import { warm } from "./warm.ts";
 
 export type { PlacementRequest, Verdict } from "./request.ts";
 
+/** A forecast is not given up for less than this. */
+const OVERDUE_MS = 100;
+
 /** Ways to get a container on an instance that the account already has, then ways to get an instance. */
 const ON_OWN_INSTANCE: readonly RungPolicy[] = [cached, own];
 const NEW_INSTANCE: readonly RungPolicy[] = [warm, cold];
@@ -104,10 +107,13 @@ function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined 
   return undefined;
 }
 
-/** P3: waiting, when a busy container will be free before a new one could be there. */
+/**
+ * P3: waiting, when a busy container will be free before a new one could be there. The forecast is a mean, and a run may be
+ * far longer: a call that has waited as long as a container takes has been promised wrongly, and waits no more.
+ */
 function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verdict | undefined {
   const mean = fleet.meanRunMs(request.functionKey);
-  if (mean === 0) return undefined;
+  if (mean === 0 || request.waitedMs > Math.max(createMs, OVERDUE_MS)) return undefined;
   let busy = 0;
   let ahead = request.ahead;
   for (const host of fleet.taking()) {

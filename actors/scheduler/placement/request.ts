@@ -20,6 +20,8 @@ export interface PlacementRequest {
   readonly accountCap: number;
   /** Calls of the same function that wait before this one. */
   readonly ahead: number;
+  /** How long this call has waited, in ms: past what a new container takes, no busy one is waited for any longer. */
+  readonly waitedMs: number;
   /**
    * Hosts answer the function directly, so that their queues are where its calls wait: a call that finds no better
    * place joins the shortest of them. Else it waits in the keeper's room, which is drawn fairly.

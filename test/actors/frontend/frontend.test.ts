@@ -256,14 +256,21 @@ test("calls waiting at a scheduler that dies are placed by its successor, once",
   t.deepEqual(host.orders.map((order) => order.body).sort(), Array.from({ length: 10 }, (_, nth) => `w${nth}`));
 });
 
-test("with no scheduler at all a call ends as Unavailable within its patience", async (t) => {
+test("with no scheduler at all a call ends as Unavailable when the time it may wait is over, and one that may wait longer is served by a scheduler that comes", async (t) => {
   const path = await openCallPath();
   await path.frontend();
   await path.deploy();
   const caller = path.caller();
   caller.call("pilot.fn.main.echo");
-  await path.clock.advance(LIMITS.absentHost.value + 500);
+  caller.call("pilot.fn.main.echo", "patient", { "Pilot-Deadline": "20000" });
+  await path.clock.advance(LIMITS.waitForPlace.value + 500);
   t.is(caller.replies[0]?.error, "Unavailable");
+  t.is(caller.replies.length, 1);
+  await path.scheduler();
+  const host = path.host();
+  host.announce({ instances: [warmInstance("w1")] });
+  await path.clock.advance(1_000);
+  t.deepEqual(host.orders.map((order) => order.body), ["patient"]);
 });
 
 test("draining leaves the desk and ends when the calls it holds are done", async (t) => {

@@ -1,0 +1,43 @@
+/** Calls that wait inside a host behind runs that take much longer than they used to. */
+import test from "ava";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { type Rig, rig } from "./rig.ts";
+
+/** A host on which `sleep` has a short history, one container, and a run of ten seconds in it. */
+async function stuck(r: Rig, containers: number) {
+  r.call("sleep", "warm", "1", { containers });
+  await r.clock.advance(200);
+  const running = r.call("sleep", "hot", "10000", { containers, timeoutMs: 60_000 });
+  await r.clock.settle();
+  return running;
+}
+
+test("the first in line that has waited longer than a container takes gets one, though runs used to be short", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 4);
+  const waiting = r.call("sleep", "hot", "1", { containers: 4, waitMs: 30_000 });
+  await r.clock.advance(3 * LIMITS.hostTick.value);
+  t.is(waiting.reply.body, "slept");
+  t.is(r.counter("queue.overdue"), 1);
+});
+
+test("a function at its cap gets no other container, however long its calls wait", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 1);
+  const waiting = r.call("sleep", "hot", "1", { containers: 1, waitMs: 30_000 });
+  await r.clock.advance(4_000);
+  t.is(waiting.replies.length, 0);
+  t.is(r.counter("queue.overdue"), 0);
+});
+
+test("a direct call that waits inside the host is reported to its keeper at the same age as one that runs", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 1);
+  await r.grant("sleep", { containers: 1, lifeMs: 60_000 });
+  r.direct("sleep", "1");
+  await r.clock.advance(LIMITS.lostDirectCall.value + 2 * LIMITS.deadlineSweep.value + LIMITS.announceEvery.value);
+  const told = r.reports.filter(({ to, long }) => to === "k1" && long !== undefined);
+  t.is(told.length, 1);
+  await r.clock.advance(1_000);
+  t.is(r.reports.filter(({ long }) => long !== undefined).length, 1);
+});
