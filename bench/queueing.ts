@@ -26,7 +26,8 @@ export const queueing: Question = {
     const platform = await startPlatform();
     const sum = sumUp();
     try {
-      await platform.deploy(ACCOUNT, NAME, { source: TEN_MS, runtime: "node" }, { class: "busy", containers: SLOTS });
+      await platform.deploy(ACCOUNT, NAME, { source: TEN_MS, runtime: "node" }, { class: "busy", containers: SLOTS, memoryMb: 64 });
+      await platform.preload(ACCOUNT, NAME, SLOTS);
       const call = platform.calls(ACCOUNT, NAME);
       sum.add(await closedLoop(call, { inFlight: SLOTS * 4, size: SIZE, ms: 2_000 }));
       await platform.untilFleet(`${SLOTS} containers and a grant`, (host) => host.grants.length > 0 && countOf(host) >= SLOTS);

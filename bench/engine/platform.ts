@@ -13,7 +13,7 @@ import { type Connected, connect } from "../../nodes/io/nats.ts";
 import { until } from "../../nodes/io/until.ts";
 import { type UpOptions, up } from "../../nodes/up.ts";
 import { Fault } from "../../protocol/errors.ts";
-import { showFleet } from "../../protocol/messages/fleet.ts";
+import { preloadFunction, showFleet } from "../../protocol/messages/fleet.ts";
 import { removeFunction, setFunction, setPool } from "../../protocol/messages/registry.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
@@ -61,6 +61,8 @@ export interface Platform {
     settings?: Settings,
   ): Promise<void>;
   remove(account: string, name: string): Promise<void>;
+  /** Readies so many idle containers of a function before any call. */
+  preload(account: string, name: string, count: number): Promise<void>;
   /** Sets how many instances of a runtime are kept warm. */
   pool(runtime: RuntimeName, warm: number): Promise<void>;
   fleet(): Promise<{ readonly hosts: readonly FleetHost[] }>;
@@ -119,6 +121,8 @@ export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" 
         await publish(connection, bundle, { account, name, settings: order });
         if (direct !== undefined) await connection.bus.ask(setFunction, [], { account, name, change: { direct } });
       },
+      preload: async (account, name, count) =>
+        void (await connection.bus.ask(preloadFunction, [], { account, name, count })),
       remove: async (account, name) => void (await connection.bus.ask(removeFunction, [], { account, name })),
       pool: async (runtime, warm) => void (await connection.bus.ask(setPool, [], { runtime, memoryMb: INSTANCE_MB, warm })),
       fleet: () => askFleet(connection),
