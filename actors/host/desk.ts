@@ -181,7 +181,11 @@ export class Desk {
     if (this.#ports.isPilingUp(now)) return counters.add("direct.piledUp");
     let said: Said | undefined;
     if (message.hasHeaders) {
-      said = this.#read(message);
+      try {
+        said = this.#read(message);
+      } catch (thrown) {
+        return this.#ports.replies.refuse(reply, Fault.from(thrown));
+      }
       if (said === undefined) return this.#toDesk(held.grant, message);
     }
     if (!held.isActive || now >= held.expiresAt) return this.#toDesk(held.grant, message);

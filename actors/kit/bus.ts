@@ -16,6 +16,7 @@ export interface Message {
   /** 503 when this is the broker's "no responders", else 0. */
   readonly status: number;
   readonly hasHeaders: boolean;
+  /** Throws Fault BadHeader, as `headerNames` does, when the block of headers is malformed. */
   header(name: string): string | undefined;
   /** Names of all headers, as the caller wrote them. */
   headerNames(): readonly string[];

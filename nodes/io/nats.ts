@@ -2,7 +2,7 @@
  * The bus on a real NATS connection. Rule number one lives here: nothing that a listener throws may reach the
  * client's read loop, since that would make the connection deaf without closing it.
  */
-import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, jwtAuthenticator, type Msg, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
+import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, jwtAuthenticator, type Msg, type MsgHdrs, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
 import type { Bus, Message, Subscription } from "../../actors/kit/bus.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
@@ -231,16 +231,32 @@ class RawMessage implements Message {
     return this.#msg.data;
   }
   get status(): number {
-    return this.#msg.headers?.code ?? 0;
+    try {
+      return this.#msg.headers?.code ?? 0;
+    } catch {
+      return 0;
+    }
   }
   get hasHeaders(): boolean {
-    return this.#msg.headers !== undefined;
+    try {
+      return this.#msg.headers !== undefined;
+    } catch {
+      return true;
+    }
   }
   header(name: string): string | undefined {
-    const headers = this.#msg.headers;
+    const headers = this.#headers();
     return headers?.has(name) ? headers.get(name) : undefined;
   }
   headerNames(): readonly string[] {
-    return this.#msg.headers?.keys() ?? [];
+    return this.#headers()?.keys() ?? [];
+  }
+  /** The broker passes on any bytes as a header block; the client library throws when it reads a malformed one. */
+  #headers(): MsgHdrs | undefined {
+    try {
+      return this.#msg.headers;
+    } catch (thrown) {
+      throw new Fault("BadHeader", `the headers cannot be read: ${oneLine(thrown instanceof Error ? thrown.message : String(thrown))}`);
+    }
   }
 }

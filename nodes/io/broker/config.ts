@@ -51,6 +51,8 @@ log_file: ${text(config.logFile)}
 logfile_size_limit: ${Math.floor(LIMITS.brokerLog.value / 2)}
 ${features.logCount ? "logfile_max_num: 2\n" : ""}max_payload: ${LIMITS.brokerPayload.value}
 max_pending: ${LIMITS.brokerPending.value}
+max_connections: ${LIMITS.brokerConnections.value}
+max_subscriptions: ${LIMITS.brokerSubscriptions.value}
 ping_interval: "1s"
 ping_max: 2
 write_deadline: "2s"

@@ -1,25 +1,10 @@
 /** Law 9 on the broker's side: what each credential can do and cannot, tried on a real server. */
 import test, { type ExecutionContext } from "ava";
-import { type ConnectionOptions, connect, Events, type NatsConnection } from "nats";
+import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { until } from "../../../nodes/io/until.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { startTestBroker, type TestBroker } from "../../support/nats-server.ts";
-
-/** Is this refused? The refusal arrives as an event of the connection, before the answer to a ping that follows. */
-async function refused(nc: NatsConnection, act: () => void): Promise<boolean> {
-  const seen: string[] = [];
-  const events = nc.status();
-  const reading = (async () => {
-    for await (const event of events) if (event.type === Events.Error) seen.push(String(event.data));
-  })();
-  act();
-  await nc.flush();
-  // The event stream is fed in later turns of the loop than the flush.
-  await new Promise((resolve) => setImmediate(resolve));
-  (events as unknown as { stop(): void }).stop();
-  await reading;
-  return seen.length > 0;
-}
+import { refused } from "../../support/refused.ts";
 
 async function join(t: ExecutionContext, broker: TestBroker, options: ConnectionOptions): Promise<NatsConnection> {
   const nc = await connect({ servers: broker.url, ...options });
