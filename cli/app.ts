@@ -17,7 +17,7 @@ import { pool } from "./commands/pool.ts";
 import { errors, limits, version } from "./commands/tables.ts";
 import { up } from "./commands/up.ts";
 import type { Cli } from "./context.ts";
-import { exitCodeOf, explain, printable } from "./failure.ts";
+import { exitCodeOf, explain, wrong } from "./failure.ts";
 
 const root = noun(
   "Functions on demand, over NATS",
@@ -75,13 +75,9 @@ export function application(debug: boolean) {
   });
 }
 
-function wrong(what: string): string {
-  return `pilot: ${printable(what)}\n  next:  the command with --help shows what it takes`;
-}
-
 function unknownCommand(input: string, corrections: readonly string[]): string {
   const [nearest] = corrections;
-  return `there is no command ${input}${nearest === undefined ? "" : `, did you mean ${nearest}?`}`;
+  return `there is no command ${input}${nearest === undefined ? "" : `, did you mean ${nearest.replaceAll("`", "")}?`}`;
 }
 
 function parseFailure(thrown: unknown): string {

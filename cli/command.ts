@@ -23,7 +23,7 @@ export interface CommandRow<F extends Flags, A extends Arguments> {
 
 /** A command that needs no connection. */
 export function localCommand<const F extends Flags, const A extends Arguments>(row: CommandRow<F, A>): Command<Cli> {
-  const rows = Object.entries(row.flags).map(([name, flag]) => [name, flag.row] as const);
+  const rows = Object.entries(row.flags).map(([name, flag]) => [name, withValue(flag.row)] as const);
   const off = Object.fromEntries(rows.filter(([, flag]) => flag["kind"] === "boolean").map(([name]) => [name, false]));
   const action = row.action as (cli: Cli, flags: unknown, ...args: unknown[]) => Promise<void> | void;
   const single = row.args[0];
@@ -39,6 +39,12 @@ export function localCommand<const F extends Flags, const A extends Arguments>(r
     parameters: { flags: Object.fromEntries(rows), aliases: row.letters ?? {}, positional } as never,
     docs: { brief: row.brief, fullDescription: describe(row.brief, row.details, row.examples) },
   } as never) as unknown as Command<Cli>;
+}
+
+/** The help of stricli leaves out what value a flag takes: it is said before its meaning. */
+function withValue(flag: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { brief, placeholder } = flag;
+  return placeholder === undefined ? flag : { ...flag, brief: `${String(placeholder)}: ${String(brief)}` };
 }
 
 /** A command that connects: it takes the connection flags too, with `-s` for `--server`. */

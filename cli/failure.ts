@@ -26,6 +26,11 @@ export function exitCodeOf(thrown: unknown): number {
   return EXIT.platform;
 }
 
+/** A wrong command line: what is wrong with it, and where to look. */
+export function wrong(what: string): string {
+  return `pilot: ${printable(what)}\n  next:  the command with --help shows what it takes`;
+}
+
 const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
 const AGAIN = {
   no: "the same again fails again",
@@ -35,7 +40,8 @@ const AGAIN = {
 
 /** The text for stderr, without a final newline. `debug` adds our own stack. */
 export function explain(thrown: unknown, debug: boolean): string {
-  if (thrown instanceof Usage || thrown instanceof Interrupted) return `pilot: ${thrown.message}`;
+  if (thrown instanceof Interrupted) return `pilot: ${thrown.message}`;
+  if (thrown instanceof Usage) return wrong(thrown.message);
   const fault = Fault.from(thrown);
   const text = [
     `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,

@@ -7,7 +7,7 @@ import { Compile } from "typebox/compile";
 import { Fault } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
-/** A typed check, compiled once. Unknown fields are an error where the schema says so. */
+/** A typed check, compiled at its first use: a command needs two of some dozens, and each costs milliseconds. Unknown fields are an error where the schema says so. */
 export interface Checked<T> {
   readonly schema: TSchema;
   /** Returns the value, or throws Fault BadRequest naming the first thing that is wrong. */
@@ -15,10 +15,12 @@ export interface Checked<T> {
 }
 
 export function checked<S extends TSchema>(schema: S): Checked<Static<S>> {
-  const validator = Compile(schema);
+  let compiled: ReturnType<typeof Compile<S>> | undefined;
   return {
     schema,
     parse(value) {
+      compiled ??= Compile(schema);
+      const validator = compiled;
       if (validator.Check(value)) return value as Static<S>;
       const [first] = validator.Errors(value);
       throw new Fault("BadRequest", describe(first));

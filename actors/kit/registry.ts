@@ -29,7 +29,7 @@ export type RegistryChange =
 /** The part of a sync message that concerns the registry. */
 export interface RegistrySync {
   readonly function?: { readonly key: string; readonly revision: number; readonly record: FunctionRecord | null } | undefined;
-  readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord } | undefined;
+  readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord | null } | undefined;
 }
 
 export interface Registry {
@@ -134,7 +134,7 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     accounts: () => accounts.values(),
     sync(change) {
       if (change.function) functions.apply(change.function.key, change.function.record ?? undefined, change.function.revision);
-      if (change.account) accounts.apply(change.account.key, change.account.record, change.account.revision);
+      if (change.account) accounts.apply(change.account.key, change.account.record ?? undefined, change.account.revision);
     },
     onChange(listener) {
       listeners.add(listener);

@@ -82,9 +82,22 @@ const ls = command({
   },
 });
 
+const rm = command({
+  brief: "Remove an account that has no functions",
+  details: "Its bounds go with it: a later deploy makes it anew, with the defaults.",
+  examples: ["pilot account rm shop"],
+  flags: JSON_FLAG,
+  args: [which],
+  action: async (cli, flags, account) => {
+    const reply = await ask(cli, flags, (all) => all.removeAccount, { account });
+    noteUnconfirmed(cli, reply.unconfirmed);
+    await answer(cli, flags.json, reply, () => line(cli, `${account} removed`));
+  },
+});
+
 export const account = noun(
   "Tenants and the bounds on their runs",
   ["pilot account ls", "pilot account set shop --timeout 1s"],
-  { add, set, ls },
-  { list: "ls" },
+  { add, set, ls, rm },
+  { list: "ls", remove: "rm" },
 );

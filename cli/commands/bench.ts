@@ -42,7 +42,8 @@ async function measured(platform: Connected, subject: string, body: Uint8Array, 
   } catch (thrown) {
     const fault = Fault.from(thrown);
     if (fault.name === "FunctionNotFound" || fault.name === "BadRequest") throw fault;
-    count(sums.failures, fault.name);
+    // What Ctrl-C cuts off has not failed.
+    if (!platform.nc.isClosed() && !platform.nc.isDraining()) count(sums.failures, fault.name);
     return undefined;
   }
 }

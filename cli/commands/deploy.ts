@@ -18,7 +18,7 @@ const SLOW_MS = 700;
 export const deploy = command({
   brief: "Deploy a file or directory as the next version of a function",
   details:
-    "JavaScript and TypeScript are bundled with what they import; Python is packed with the directory around it.\nThe command returns when no node answers with the old version any more.",
+    "JavaScript and TypeScript are bundled with what they import; types are removed, not checked (tsc --noEmit does that).\nPython is packed with the directory around it. The command returns when no node answers with the old version any more.",
   examples: [
     "pilot deploy hello.ts",
     "pilot deploy hello.py --name greet --memory 256 --timeout 10s",

@@ -81,6 +81,7 @@ const containers = command({
 
 const cached = command({
   brief: "List the code on the disks of the hosts",
+  details: "IN USE counts the loads that read it now.",
   examples: ["pilot cache ls", "pilot cache ls --json"],
   flags: JSON_FLAG,
   args: [],
@@ -91,7 +92,7 @@ const cached = command({
     noteSilent(cli, fleet.silent);
     const downloads = fleet.hosts.map((host) => ({ host: host.id, downloads: host.downloads }));
     await answer(cli, flags.json, { entries: all, downloads }, async () => {
-      await table(cli, ["HOST", "DIGEST", "SIZE", "USES"], rows, "no code on any host");
+      await table(cli, ["HOST", "DIGEST", "SIZE", "IN USE"], rows, "no code on any host");
       for (const row of downloads) note(cli, `${row.host}: ${row.downloads} downloads since it started`);
     });
   },

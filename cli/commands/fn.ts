@@ -1,6 +1,7 @@
 /** `pilot fn`: functions and their versions. */
 
 import type { Static } from "typebox";
+import { Fault } from "../../protocol/errors.ts";
 import type { Shares } from "../../protocol/messages/records.ts";
 import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { command, noun } from "../command.ts";
@@ -163,6 +164,8 @@ const stats = command({
       (row) =>
         (flags.account === undefined || row.account === flags.account) && (functionName === undefined || row.function === functionName),
     );
+    if (sums.length === 0 && functionName !== undefined)
+      await ask(cli, flags, (all) => all.showFunction, { account: flags.account ?? DEFAULT_ACCOUNT, name: functionName });
     const rows = sums.map((row) => [
       row.account,
       row.function,
@@ -180,6 +183,9 @@ const stats = command({
   },
 });
 
+const absent = (owner: string, functionName: string): Fault =>
+  new Fault("FunctionNotFound", `there is no function ${functionName} in account ${owner}`);
+
 const rm = command({
   brief: "Remove a function with its versions and aliases",
   details: "Calls that run end normally.",
@@ -188,8 +194,9 @@ const rm = command({
   args: [which],
   action: async (cli, flags, functionName) => {
     const reply = await ask(cli, flags, (all) => all.removeFunction, { account: flags.account, name: functionName });
+    if (!reply.removed) throw absent(flags.account, functionName);
     noteUnconfirmed(cli, reply.unconfirmed);
-    await answer(cli, flags.json, reply, () => line(cli, `${functionName} ${reply.removed ? "removed" : "was not there"}`));
+    await answer(cli, flags.json, reply, () => line(cli, `${functionName} removed`));
   },
 });
 
@@ -201,6 +208,8 @@ const where = command({
   action: async (cli, flags, functionName) => {
     const fleet = await ask(cli, flags, (all) => all.showFleet, {});
     const found = places(fleet.hosts, flags.account, functionName);
+    // Nowhere may be the truth, or a wrong name.
+    if (found.length === 0) await ask(cli, flags, (all) => all.showFunction, { account: flags.account, name: functionName });
     const rows = found.map((place) => [
       place.host,
       place.instance,

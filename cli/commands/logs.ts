@@ -1,7 +1,8 @@
 /** `pilot logs`: what functions wrote. */
+import type { Connected } from "../../nodes/io/nats.ts";
 import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { command } from "../command.ts";
-import { line } from "../context.ts";
+import { type Cli, line, note } from "../context.ts";
 import { defined } from "../defined.ts";
 import { printable } from "../failure.ts";
 import { JSON_FLAG, on, optionalArgument, value, valueOr } from "../flags.ts";
@@ -43,6 +44,7 @@ export const logs = command({
         const { readLogs } = await import("../../nodes/io/log-stream.ts");
         const say = (row: LogLine): void => line(cli, flags.json ? JSON.stringify(row) : lineText(row, functionName === undefined));
         const wanted = (row: LogLine): boolean => flags.call === undefined || row.call === flags.call;
+        let found = 0;
         const newest: LogLine[] = [];
         const keep = (row: LogLine): void => {
           newest.push(row);
@@ -62,16 +64,27 @@ export const logs = command({
           for (const row of batch.lines) {
             const whole = { account: batch.account, function: batch.function, host: batch.host, ...row };
             if (!wanted(whole)) continue;
+            found += 1;
             if (live) say(whole);
             else keep(whole);
           }
           if (cli.signal.aborted) break;
         }
         if (!live) flush();
+        if (found === 0 && !flags.follow) await sayNothing(cli, platform, flags.account, functionName);
       },
       true,
     ),
 });
+
+/** Nothing may be the truth, or a wrong name. */
+async function sayNothing(cli: Cli, platform: Connected, account: string, functionName: string | undefined): Promise<void> {
+  if (functionName !== undefined) {
+    const { showFunction } = await import("../contracts.ts");
+    await platform.bus.ask(showFunction, [], { account, name: functionName });
+  }
+  note(cli, "no such lines; --since looks further back");
+}
 
 const MARKS: Readonly<Record<string, string>> = { stdout: "·", stderr: "E", log: "L", platform: "P" };
 

@@ -5,7 +5,7 @@ import { Usage } from "../failure.ts";
 import { argument, JSON_FLAG, text, value } from "../flags.ts";
 import type { Host } from "../fleet.ts";
 import { answer, table } from "../output.ts";
-import { connected, noteUnconfirmed } from "../platform.ts";
+import { ask, connected, noteUnconfirmed } from "../platform.ts";
 import { integer, memory, runtime } from "../values.ts";
 import { noteSilent } from "./fleet.ts";
 
@@ -27,17 +27,18 @@ export interface PoolState {
   readonly draining: number;
 }
 
+const keyOf = (one: { readonly runtime: string; readonly memoryMb: number }): string => `${one.runtime} ${one.memoryMb}`;
+
 /** Every configuration with a target or with instances, per host. */
-export function poolStates(pools: readonly Target[], hosts: readonly Host[]): PoolState[] {
+export function poolStates(hosts: readonly Host[]): PoolState[] {
   return hosts.flatMap((host) => {
-    const keys = new Map<string, Target>();
-    for (const pool of targetsOf(pools, host)) keys.set(`${pool.runtime} ${pool.memoryMb}`, pool);
+    const found = new Map(host.pools.map((pool): [string, Target] => [keyOf(pool), pool]));
     for (const { runtime, memoryMb } of host.instances) {
-      const key = `${runtime} ${memoryMb}`;
-      if (!keys.has(key)) keys.set(key, { runtime, memoryMb, warm: 0 });
+      const key = keyOf({ runtime, memoryMb });
+      if (!found.has(key)) found.set(key, { runtime, memoryMb, warm: 0 });
     }
-    return [...keys.values()].map(({ runtime, memoryMb, warm }) => {
-      const mine = host.instances.filter((row) => row.runtime === runtime && row.memoryMb === memoryMb);
+    return [...found].map(([key, { runtime, memoryMb, warm }]) => {
+      const mine = host.instances.filter((row) => keyOf(row) === key);
       const count = (state: string): number => mine.filter((row) => row.state === state).length;
       const states = { warm: count("warm"), active: count("active"), booting: count("booting"), draining: count("draining") };
       return { host: host.id, runtime, memoryMb, target: warm, ...states };
@@ -45,28 +46,11 @@ export function poolStates(pools: readonly Target[], hosts: readonly Host[]): Po
   });
 }
 
-/** The operator's targets; while there are none, a host follows its own. */
-function targetsOf(pools: readonly Target[], host: Host): readonly Target[] {
-  return pools.length > 0 ? pools : (host.pools ?? unowned(host));
-}
-
-/** What a host that does not tell its targets seems to follow: the instances that belong to nobody. */
-function unowned(host: Host): Target[] {
+/** The targets that hosts follow: of each configuration the largest. */
+export function targetsInForce(hosts: readonly Host[]): Target[] {
   const found = new Map<string, Target>();
-  for (const { runtime, memoryMb, account } of host.instances) {
-    if (account !== null) continue;
-    const key = `${runtime} ${memoryMb}`;
-    found.set(key, { runtime, memoryMb, warm: (found.get(key)?.warm ?? 0) + 1 });
-  }
-  return [...found.values()];
-}
-
-/** The targets in force over all hosts: of each configuration the largest. */
-export function targetsInForce(pools: readonly Target[], hosts: readonly Host[]): Target[] {
-  const found = new Map<string, Target>();
-  for (const target of pools.length > 0 ? pools : hosts.flatMap((host) => targetsOf(pools, host))) {
-    const key = `${target.runtime} ${target.memoryMb}`;
-    if (target.warm >= (found.get(key)?.warm ?? 0)) found.set(key, target);
+  for (const pool of hosts.flatMap((host) => host.pools)) {
+    if (pool.warm >= (found.get(keyOf(pool))?.warm ?? 0)) found.set(keyOf(pool), pool);
   }
   return [...found.values()];
 }
@@ -76,26 +60,24 @@ const show = command({
   examples: ["pilot pool show", "pilot pool show --json"],
   flags: JSON_FLAG,
   args: [],
-  action: (cli, flags) =>
-    connected(cli, flags, async (platform) => {
-      const { listPools, showFleet } = await import("../contracts.ts");
-      const [{ pools }, fleet] = await Promise.all([platform.bus.ask(listPools, [], {}), platform.bus.ask(showFleet, [], {})]);
-      const states = poolStates(pools, fleet.hosts);
-      noteSilent(cli, fleet.silent);
-      const rows = states.map((row) => [
-        row.host,
-        row.runtime,
-        `${row.memoryMb} MB`,
-        row.target,
-        row.warm,
-        row.active,
-        row.booting,
-        row.draining,
-      ]);
-      await answer(cli, flags.json, { targets: pools, hosts: states, silent: fleet.silent }, () =>
-        table(cli, ["HOST", "RUNTIME", "SIZE", "TARGET", "WARM", "ACTIVE", "BOOTING", "DRAINING"], rows, "no pools and no hosts"),
-      );
-    }),
+  action: async (cli, flags) => {
+    const fleet = await ask(cli, flags, (all) => all.showFleet, {});
+    const states = poolStates(fleet.hosts);
+    noteSilent(cli, fleet.silent);
+    const rows = states.map((row) => [
+      row.host,
+      row.runtime,
+      `${row.memoryMb} MB`,
+      row.target,
+      row.warm,
+      row.active,
+      row.booting,
+      row.draining,
+    ]);
+    await answer(cli, flags.json, { targets: targetsInForce(fleet.hosts), hosts: states, silent: fleet.silent }, () =>
+      table(cli, ["HOST", "RUNTIME", "SIZE", "TARGET", "WARM", "ACTIVE", "BOOTING", "DRAINING"], rows, "no pools and no hosts"),
+    );
+  },
 });
 
 const count = integer(0, 1_000);
@@ -111,20 +93,16 @@ const set = command({
   ],
   action: (cli, flags, which, warm) =>
     connected(cli, flags, async (platform) => {
-      const { listPools, setPool, showFleet } = await import("../contracts.ts");
-      const before = (await platform.bus.ask(listPools, [], {})).pools;
-      const inForce = before.length > 0 ? before : targetsInForce([], (await platform.bus.ask(showFleet, [], {})).hosts);
-      const chosen = choose(inForce, which, flags.memory).map((one) => ({ ...one, warm }));
-      const isChosen = (pool: Target): boolean => chosen.some((one) => one.runtime === pool.runtime && one.memoryMb === pool.memoryMb);
-      // The first target that is set takes the place of all defaults: those that are not meant are set to what they were.
-      const kept = before.length > 0 ? [] : inForce.filter((pool) => !isChosen(pool));
+      const { setPool, showFleet } = await import("../contracts.ts");
+      const inForce = targetsInForce((await platform.bus.ask(showFleet, [], {})).hosts);
       const unconfirmed = new Set<string>();
-      for (const target of [...kept, ...chosen]) {
-        const reply = await platform.bus.ask(setPool, [], target);
+      for (const target of choose(inForce, which, flags.memory)) {
+        const reply = await platform.bus.ask(setPool, [], { ...target, warm });
         for (const node of reply.unconfirmed) unconfirmed.add(node);
       }
       noteUnconfirmed(cli, [...unconfirmed]);
-      const { pools } = await platform.bus.ask(listPools, [], {});
+      const { hosts } = await platform.bus.ask(showFleet, [], {});
+      const pools = targetsInForce(hosts);
       const rows = pools.map((row) => [row.runtime, `${row.memoryMb} MB`, row.warm]);
       await answer(cli, flags.json, pools, () => table(cli, ["RUNTIME", "SIZE", "WARM"], rows, "no pools"));
     }),

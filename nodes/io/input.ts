@@ -8,16 +8,27 @@ export async function readFileWithin(path: string, most: number): Promise<Uint8A
   try {
     file = await open(path, "r");
   } catch (error) {
-    throw new Fault("BadRequest", `${path} cannot be read: ${(error as Error).message}`, undefined, error);
+    throw unreadable(path, error);
   }
   try {
     return await readStreamWithin(file.createReadStream({ autoClose: false }), most, path);
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault("BadRequest", `${path} cannot be read: ${(error as Error).message}`, undefined, error);
+    throw unreadable(path, error);
   } finally {
     await file.close();
   }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "it does not exist",
+  EISDIR: "it is a directory",
+  EACCES: "this user may not read it",
+};
+
+function unreadable(path: string, error: unknown): Fault {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new Fault("BadRequest", `${path} cannot be read: ${REASONS[code ?? ""] ?? message}`, undefined, error);
 }
 
 /** The whole stream. Throws Fault PayloadTooLarge as soon as it has more than `most` bytes. */

@@ -61,8 +61,8 @@ export const HostSchema = Type.Object({
   isolation: Type.Object({ kind: Type.String(), namespaces: Type.Boolean(), seccomp: Type.Boolean(), cgroups: Type.String(), ownUid: Type.Boolean(), gaps: Type.Array(Type.String()) }),
   runtimes: Type.Record(Type.String(), Type.String()),
   instances: Type.Array(InstanceSchema),
-  /** The warm numbers it follows now: the operator's, or its own defaults while there are none. */
-  pools: Type.Optional(Type.Array(PoolSchema)),
+  /** The warm numbers it follows now: the operator's laid over its own defaults. */
+  pools: Type.Array(PoolSchema),
   cache: Type.Array(Type.Object({ digest: Type.String(), bytes: Count, uses: Count })),
   downloads: Count,
   grants: Type.Array(Type.Object({ account: Name, function: Name, version: Version, subscriptions: Count, expiresInMs: Type.Number() })),

@@ -113,6 +113,15 @@ export const setAccount = request({
   meaning: "Adds an account, or changes the execution parameters that bound every run of it (F006).",
 });
 
+export const removeAccount = request({
+  name: "remove-account",
+  subject: on("remove-account"),
+  request: Strict({ account: Name }),
+  reply: Type.Object({ unconfirmed: Unconfirmed }),
+  timeoutMs: 15_000,
+  meaning: "Removes an account that has no functions, with its bounds; refused while it has one. A later deploy makes it anew, with the defaults.",
+});
+
 export const listPools = request({
   name: "list-pools",
   subject: on("pools"),

@@ -10,7 +10,8 @@ export const syncNode = request({
   request: Type.Object({
     /** `account.function`; record null: removed. */
     function: Type.Optional(Type.Object({ key: Type.String(), revision: Count, record: Type.Union([FunctionSchema, Type.Null()]) })),
-    account: Type.Optional(Type.Object({ key: Type.String(), revision: Count, record: AccountSchema })),
+    /** record null: removed. */
+    account: Type.Optional(Type.Object({ key: Type.String(), revision: Count, record: Type.Union([AccountSchema, Type.Null()]) })),
     /** To hosts: all pool targets. */
     pools: Type.Optional(Type.Array(PoolSchema)),
   }),

@@ -2,17 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import {
-  cancelCall,
-  listFunctions,
-  listPools,
-  setAccount,
-  setAlias,
-  setFunction,
-  setPool,
-  showFleet,
-  showFunction,
-} from "../../cli/contracts.ts";
+import { cancelCall, listFunctions, setAccount, setAlias, setFunction, setPool, showFleet, showFunction } from "../../cli/contracts.ts";
 import { resolveConnection } from "../../nodes/io/context.ts";
 import { type Connected, connect } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -319,13 +309,12 @@ test("F023 F029 the fleet is shown as the hosts describe it", async (t) => {
   };
   let pools = [{ runtime: "node" as const, memoryMb: 512, warm: 2 }];
   bus.serve(showFleet, [], () => ({
-    hosts: [host],
+    hosts: [{ ...host, pools }],
     silent: ["h9"],
     nodes: [{ role: "scheduler", id: "s1", aliveMs: 1 }],
     waiting: {},
     classes: { "main.echo": "busy" as const },
   }));
-  bus.serve(listPools, [], () => ({ pools }));
   bus.serve(setPool, [], (body) => ({ pools: (pools = [body as (typeof pools)[number]]), unconfirmed: [] }));
   bus.serve(cancelCall, [], () => ({ cancelled: false }));
   await served(room, "pool", "show");

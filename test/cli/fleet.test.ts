@@ -41,6 +41,7 @@ const host = (over: Partial<Host>): Host => ({
   isolation: { kind: "bubblewrap", namespaces: true, seccomp: true, cgroups: "v2", ownUid: true, gaps: [] },
   runtimes: { node: "20.20.2" },
   instances: [],
+  pools: [],
   cache: [],
   downloads: 0,
   grants: [],
@@ -94,18 +95,16 @@ test("F012 a function's code is found on instances that have it and in container
 });
 
 test("F029 warm and active instances are reported apart, also without a target", (t) => {
-  const states = poolStates(
-    [{ runtime: "node", memoryMb: 512, warm: 2 }],
-    [
-      host({
-        instances: [
-          instance({}),
-          instance({ id: "i2", state: "active", account: "main" }),
-          instance({ id: "i3", runtime: "python", state: "booting" }),
-        ],
-      }),
-    ],
-  );
+  const states = poolStates([
+    host({
+      pools: [{ runtime: "node", memoryMb: 512, warm: 2 }],
+      instances: [
+        instance({}),
+        instance({ id: "i2", state: "active", account: "main" }),
+        instance({ id: "i3", runtime: "python", state: "booting" }),
+      ],
+    }),
+  ]);
   t.deepEqual(states, [
     { host: "h1", runtime: "node", memoryMb: 512, target: 2, warm: 1, active: 1, booting: 0, draining: 0 },
     { host: "h1", runtime: "python", memoryMb: 512, target: 0, warm: 0, active: 0, booting: 1, draining: 0 },
@@ -126,15 +125,12 @@ test("F021 a pool is named by runtime and size, or by `warm` for all", (t) => {
   t.throws(() => choose(pools, "warm", 64), { instanceOf: Usage });
 });
 
-test("F021 while no target is set, those that the hosts follow are in force", (t) => {
-  const own = [{ runtime: "node" as const, memoryMb: 512, warm: 2 }];
-  const hosts = [
-    host({ pools: own, instances: [instance({ memoryMb: 64 })] }),
-    host({ id: "h2", instances: [instance({ runtime: "python" })] }),
-  ];
-  t.deepEqual(targetsInForce([], hosts), [...own, { runtime: "python", memoryMb: 512, warm: 1 }]);
-  t.deepEqual(targetsInForce([{ runtime: "node", memoryMb: 64, warm: 0 }], hosts), [{ runtime: "node", memoryMb: 64, warm: 0 }]);
-  t.deepEqual(choose(targetsInForce([], hosts), "warm", undefined).length, 2);
+test("F021 of the targets that hosts follow, the largest of each configuration is in force", (t) => {
+  const own = { runtime: "node" as const, memoryMb: 512, warm: 2 };
+  const python = { runtime: "python" as const, memoryMb: 512, warm: 0 };
+  const hosts = [host({ pools: [own, python] }), host({ id: "h2", pools: [{ ...own, warm: 1 }] })];
+  t.deepEqual(targetsInForce(hosts), [own, python]);
+  t.deepEqual(choose(targetsInForce(hosts), "warm", undefined).length, 2);
   t.throws(() => choose([], "node", undefined), { instanceOf: Usage });
 });
 

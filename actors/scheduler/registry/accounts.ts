@@ -6,7 +6,7 @@ import type { AccountRecord } from "../../../protocol/vocabulary.ts";
 import type { Stored } from "../../kit/ports.ts";
 import { confirm } from "./confirm.ts";
 import type { RegistryPorts } from "./ports.ts";
-import { change, retried } from "./write.ts";
+import { change, isConflict, retried } from "./write.ts";
 
 /** What an operator wants changed; what is absent stays. */
 export interface AccountChange {
@@ -53,6 +53,38 @@ export async function setAccount(
   });
   const unconfirmed = await confirm(ports, { account: { key: name, revision: stored.revision, record: stored.value } });
   return { account: stored.value, unconfirmed };
+}
+
+/**
+ * Removes an account without functions. A deploy that made it meanwhile finds it again: what was removed is put back.
+ * Faults: NotFound, BadRequest while it has functions, Conflict, and the bucket's.
+ */
+export async function removeAccount(ports: RegistryPorts, name: string): Promise<{ readonly unconfirmed: string[] }> {
+  const gone = await retried(name, async () => {
+    const stored = await ports.accounts.get(name);
+    if (!stored) throw new Fault("NotFound", `there is no account ${name}`);
+    refuseInUse(ports, name);
+    await ports.accounts.remove(name, stored.revision);
+    return stored;
+  });
+  try {
+    refuseInUse(ports, name);
+  } catch (thrown) {
+    await ports.accounts.create(name, gone.value).catch((error: unknown) => {
+      if (!isConflict(error)) throw error;
+    });
+    throw thrown;
+  }
+  // The removal's own revision is at least that, and that of an account made later is higher still.
+  const unconfirmed = await confirm(ports, { account: { key: name, revision: gone.revision + 1, record: null } });
+  ports.log.info("account removed", { account: name, unconfirmed });
+  return { unconfirmed };
+}
+
+/** Every write of any scheduler reaches this picture before the writer's answer. */
+function refuseInUse(ports: RegistryPorts, name: string): void {
+  const owned = [...ports.registry.functions()].filter((record) => record.account === name).length;
+  if (owned > 0) throw new Fault("BadRequest", `account ${name} still has ${owned} function${owned === 1 ? "" : "s"}: remove them first (pilot fn ls --account ${name})`);
 }
 
 /** Sorted by name. */

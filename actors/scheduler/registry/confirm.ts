@@ -13,7 +13,7 @@ import type { RegistryPorts } from "./ports.ts";
 /** What was written. */
 export interface Written {
   readonly function?: { readonly key: string; readonly revision: number; readonly record: FunctionRecord | null };
-  readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord };
+  readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord | null };
   readonly pools?: readonly PoolTarget[];
 }
 
@@ -44,8 +44,9 @@ class Round {
     this.#body = written as ReturnType<typeof syncNode.request.parse>; // the same but for readonly
     this.#wanted = () => {
       const { frontends, schedulers, hosts } = ports.live();
-      // Frontends know nothing of pools, hosts nothing of functions until a call brings one (F004).
-      return written.pools ? [...schedulers, ...hosts] : [...frontends, ...schedulers];
+      // Frontends know nothing of pools, hosts nothing of functions until a call brings one (F004) but for one that is gone.
+      if (written.pools) return [...schedulers, ...hosts];
+      return [...frontends, ...schedulers, ...(written.function?.record === null ? hosts : [])];
     };
     this.#until = ports.clock.now() + LIMITS.deployAcknowledge.value;
     this.#ticks = ports.clock.every(LIMITS.confirmRetry.value, () => this.look());

@@ -10,12 +10,13 @@ import {
   listFunctions as functionsContract,
   setPool as poolContract,
   listPools as poolsContract,
+  removeAccount as removeAccountContract,
   removeFunction as removeContract,
   showFunction as showContract,
 } from "../../../protocol/messages/registry.ts";
 import { SCHEDULERS } from "../../../protocol/subjects.ts";
 import type { Subscription } from "../../kit/bus.ts";
-import { listAccounts, setAccount } from "./accounts.ts";
+import { listAccounts, removeAccount, setAccount } from "./accounts.ts";
 import { deploy } from "./deploy.ts";
 import { listFunctions, removeFunction, setAlias, setFunction, showFunction } from "./functions.ts";
 import { listPools, setPool } from "./pools.ts";
@@ -45,6 +46,7 @@ export function serveRegistry(ports: RegistryPorts): { stop(): Promise<void> } {
   serve(aliasContract, ({ account, name, alias, shares }) => setAlias(ports, { account, name }, alias, shares));
   serve(accountsContract, () => listAccounts(ports));
   serve(accountContract, (wanted) => setAccount(ports, wanted));
+  serve(removeAccountContract, ({ account }) => removeAccount(ports, account));
   serve(poolsContract, () => listPools(ports));
   serve(poolContract, (target) => setPool(ports, target));
   return {

@@ -3,6 +3,7 @@ import { LIMITS } from "../../../protocol/limits.ts";
 import {
   listAccounts,
   listFunctions,
+  removeAccount,
   removeFunction,
   setAccount,
   setAlias,
@@ -134,6 +135,33 @@ test("an account is added once, and set only when it exists, but for the default
   t.is(await faultOf(set("main", false)), "nothing");
   t.is(await faultOf(operator.ask(setAccount, [], { account: "acme", create: false, memoryMb: -1 })), "BadRequest");
   t.is(await faultOf(operator.ask(setAccount, [], { account: "acme", create: false, admin: true } as never)), "BadRequest");
+});
+
+test("an account without functions is removed everywhere, one with functions is not, and a deploy makes it anew", async (t) => {
+  const { deploy, operator, node, buckets } = await world();
+  const remove = (account: string) => operator.ask(removeAccount, [], { account });
+  t.is(await faultOf(remove("acme")), "NotFound");
+  await deploy("f", { account: "acme" });
+  await operator.ask(setAccount, [], { account: "acme", create: false, timeoutMs: 1_000 });
+  t.is(await faultOf(remove("acme")), "BadRequest");
+  t.is(node("frontend-0").registry.account("acme")?.timeoutMs, 1_000);
+  await operator.ask(removeFunction, [], { account: "acme", name: "f" });
+  t.deepEqual(await remove("acme"), { unconfirmed: [] });
+  t.deepEqual(buckets.accounts.keys(), []);
+  t.is(node("frontend-1").registry.account("acme"), undefined);
+  t.is(node("scheduler-1").registry.account("acme"), undefined);
+  t.is(await faultOf(remove("acme")), "NotFound");
+  await deploy("f", { account: "acme" });
+  t.is(node("frontend-0").registry.account("acme")?.timeoutMs, undefined);
+  t.true(node("frontend-0").registry.account("acme")?.active);
+});
+
+test("hosts hear of a function that is removed, so that its idle containers go", async (t) => {
+  const { deploy, operator, node } = await world();
+  await deploy("f");
+  t.is(node("host-0").synced.length, 0);
+  await operator.ask(removeFunction, [], { account: "main", name: "f" });
+  for (const host of ["host-0", "host-1"]) t.like(node(host).synced[0], { function: { key: "main.f", record: null } });
 });
 
 test("a list that fits into no message says so and one account's still comes", async (t) => {
