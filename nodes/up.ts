@@ -195,7 +195,8 @@ async function firstPart(
 }
 
 function partOf({ role, node }: NodeOrder, options: UpOptions, store: Store, say: (sentence: string) => void): Part {
-  const entry = options.entry ?? ((of: NodeRole): string => fileURLToPath(new URL(`./${of}.js`, import.meta.url)));
+  // From dist/nodes, and from dist/pilot where this file is bundled into the command.
+  const entry = options.entry ?? ((of: NodeRole): string => fileURLToPath(new URL(`../nodes/${of}.js`, import.meta.url)));
   const settings: RoleEnvironment = {
     role,
     node,

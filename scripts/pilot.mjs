@@ -3,5 +3,5 @@
 import { prepare } from "./prepare.mjs";
 
 prepare();
-const { main } = await import("../dist/cli/main.js");
+const { main } = await import("../dist/pilot/main.js");
 process.exitCode = await main(process.argv.slice(2));

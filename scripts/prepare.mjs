@@ -13,6 +13,8 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_NEEDED = [20, 19];
 const SOURCES = ["protocol", "actors", "nodes", "runtimes", "cli", "client", "test", "bench", "scripts"];
 const STAMP = join(ROOT, "dist", ".built");
+/** Made by bundle.mjs, of no sources of the same name. */
+const BUNDLE = join(ROOT, "dist", "pilot");
 const LOCK = join(ROOT, "dist", ".preparing");
 /** How long one process waits for another that is installing or building. */
 const LOCK_WAIT_MS = 300_000;
@@ -61,7 +63,7 @@ function install() {
 }
 
 function needsBuild() {
-  if (!existsSync(STAMP)) return true;
+  if (!existsSync(STAMP) || !existsSync(join(BUNDLE, "main.js"))) return true;
   const built = statSync(STAMP).mtimeMs;
   for (const file of ["tsconfig.json", "package-lock.json"]) if (statSync(join(ROOT, file)).mtimeMs > built) return true;
   return SOURCES.some((directory) => newerThan(join(ROOT, directory), built));
@@ -81,6 +83,7 @@ function build() {
   const began = new Date();
   run(process.execPath, [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"], "the build failed");
   removeOrphans(join(ROOT, "dist"), ROOT);
+  run(process.execPath, [join(ROOT, "scripts", "bundle.mjs")], "the commands could not be bundled");
   writeFileSync(STAMP, began.toISOString());
 }
 
@@ -88,6 +91,7 @@ function build() {
 function removeOrphans(built, source) {
   for (const entry of readdirSync(built, { withFileTypes: true })) {
     const path = join(built, entry.name);
+    if (path === BUNDLE) continue;
     if (entry.isDirectory()) removeOrphans(path, join(source, entry.name));
     else if (entry.name.endsWith(".js") && !existsSync(join(source, entry.name.replace(/\.js$/, ".ts")))) {
       rmSync(path);
