@@ -61,6 +61,7 @@ await runRole(async ({ settings, log, calls, control }) => {
 
   const host = startHost(
     {
+      lost: () => process.exit(1),
       bus: calls.bus,
       control: control.bus,
       clock: systemClock,

@@ -86,7 +86,7 @@ class Agent implements Host {
     const counters = this.#counters;
     const stamp = new CallStamp(random.id(8));
     const times = new CreateTimes();
-    const replies = new Replies(bus, host, counters);
+    const replies = new Replies(bus, host, counters, () => this.#announcements.isLost());
     this.#replies = replies;
     const versions = new Versions((account, name, version) => ports.versions(account, name, version));
     this.#gap = new Gap(clock.now());
@@ -137,6 +137,11 @@ class Agent implements Host {
       slots: this.#slots,
       times,
       isDraining: () => !this.#isTaking(),
+      lost: (ms) => {
+        counters.add("clock.lost");
+        log.error("the process slept until others declared it lost; it ends", { ms: Math.round(ms) });
+        ports.lost?.();
+      },
     });
     this.#reports = new Reports({ host, epoch: this.#epoch, control, clock, announce: () => this.#announcements.flush(), dropped: (count) => count > 0 && counters.add("reports.dropped", count) });
     this.#runner = new Runner({
@@ -146,6 +151,7 @@ class Agent implements Host {
       counters,
       mapStack: (digest, stack) => ports.mapStack(digest, stack),
       isOpen: () => !this.#isEnding,
+      isLost: () => this.#announcements.isLost(),
       digestOf: (slot) => slot.code?.digest,
       changed: (instance) => this.#announcements.changed(instance),
       done: (call) => this.#done(call),

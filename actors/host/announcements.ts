@@ -23,25 +23,43 @@ export interface AnnouncementsPorts {
   readonly slots: Slots;
   readonly times: CreateTimes;
   isDraining(): boolean;
+  /** It was silent for so long that others have declared it lost; told once. */
+  lost(silentMs: number): void;
 }
 
 export class Announcements {
   readonly #ports: AnnouncementsPorts;
   readonly #changed = new Set<Instance>();
   #gone: string[] = [];
+  #toldAt: number;
+  #isLost = false;
+  #isClosed = false;
   #seq = 0;
-  #toldAt = 0;
   #timer: Timer | undefined = undefined;
   #beat: Timer | undefined = undefined;
 
   constructor(ports: AnnouncementsPorts) {
     this.#ports = ports;
+    this.#toldAt = ports.clock.now();
   }
 
   /** Announces in full now and at every heartbeat from now on. */
   start(): void {
     this.full();
     this.#beat ??= this.#ports.clock.every(LIMITS.nodeHeartbeat.value, () => this.full());
+  }
+
+  /**
+   * True once nothing was told for LIMITS.hostSilence: others have spoken for this host's calls since, and whatever it still
+   * did would be stale. For good: it comes back under another epoch only.
+   */
+  isLost(): boolean {
+    if (this.#isLost || this.#isClosed) return this.#isLost;
+    const silentMs = this.#ports.clock.now() - this.#toldAt;
+    if (silentMs <= LIMITS.hostSilence.value) return false;
+    this.#isLost = true;
+    this.#ports.lost(silentMs);
+    return true;
   }
 
   changed(instance: Instance): void {
@@ -72,6 +90,7 @@ export class Announcements {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#timer?.cancel();
     this.#beat?.cancel();
     this.#timer = undefined;
@@ -86,6 +105,7 @@ export class Announcements {
     const { host, epoch, memoryMb, cores, times, instances: fleet } = this.#ports;
     this.#timer?.cancel();
     this.#timer = undefined;
+    if (this.isLost()) return;
     this.#toldAt = this.#ports.clock.now();
     const gone = this.#gone;
     this.#gone = [];

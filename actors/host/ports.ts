@@ -18,6 +18,8 @@ export interface DataStore {
 }
 
 export interface HostPorts {
+  /** The host slept for so long that others have declared it lost. It does nothing any more: its process has to end. */
+  readonly lost?: () => void;
   /** The connection of calls and their bodies. */
   readonly bus: Bus;
   /** The connection of announcements, reports, grants and questions. */

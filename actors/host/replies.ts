@@ -22,18 +22,21 @@ export class Replies {
   readonly #bus: Bus;
   readonly #host: string;
   readonly #counters: Counters;
+  readonly #isLost: () => boolean;
   #late: Late[] = [];
   #lateBytes = 0;
   #connectedSince: number | undefined = undefined;
 
-  constructor(bus: Bus, host: string, counters: Counters) {
+  /** `isLost`: true once others have declared this host lost; it answers nobody any more, since they have. */
+  constructor(bus: Bus, host: string, counters: Counters, isLost: () => boolean) {
+    this.#isLost = isLost;
     this.#bus = bus;
     this.#host = host;
     this.#counters = counters;
   }
 
   succeed(call: Call, payload: Uint8Array): void {
-    if (call.reply === "") return;
+    if (call.reply === "" || this.#isLost()) return;
     if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
     else if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
     else this.#bus.send(call.reply, payload);
@@ -46,6 +49,7 @@ export class Replies {
 
   /** An error for a caller whose request never became a call here. */
   refuse(reply: string, fault: Fault, stack?: string, more?: Record<string, string>): void {
+    if (this.#isLost()) return;
     const body = bodyOf(fault, stack);
     const headers = failureHeaders(fault, more);
     if (this.#bus.connected) this.#bus.send(reply, body, undefined, headers);
@@ -62,6 +66,7 @@ export class Replies {
     if (!this.#bus.connected) this.#connectedSince = undefined;
     else this.#connectedSince ??= now;
     if (this.#late.length === 0 || this.#connectedSince === undefined || now - this.#connectedSince < CALLERS_RETURN_MS) return;
+    if (this.#isLost()) return;
     const late = this.#late;
     this.#late = [];
     this.#lateBytes = 0;

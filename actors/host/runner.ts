@@ -22,6 +22,8 @@ export interface RunnerPorts {
   mapStack(digest: string, stack: string): Promise<string> | string;
   /** False once the host is ending: nothing can run any more. */
   isOpen(): boolean;
+  /** True once others have declared this host lost: what still waits here has been answered for. */
+  isLost(): boolean;
   /** Digest of the slot's code, where it is still known. */
   digestOf(slot: Slot): string | undefined;
   changed(instance: Instance): void;
@@ -80,7 +82,7 @@ export class Runner {
   /** A container without a call takes the next one that waits, or is idle. */
   free(container: Container): void {
     const { slot } = container;
-    if (!slot || container.state === "ended") return;
+    if (!slot || container.state === "ended" || this.#ports.isLost()) return;
     const now = this.#ports.clock.now();
     for (let next = slot.dequeue(); next !== undefined; next = slot.dequeue()) {
       if (next.waitUntil >= now) {
@@ -131,7 +133,8 @@ export class Runner {
     const call = this.#finish(container);
     if (!call) return;
     const said = thrown.message === "" ? thrown.type : isBadResult ? thrown.message : `${thrown.type}: ${thrown.message}`;
-    this.failMapped(call, new Fault(isBadResult ? "BadResult" : "HandlerError", said), isBadResult ? undefined : thrown.stack);
+    const badResult = thrown.type === "ResultTooLarge" ? "ResultTooLarge" : "BadResult";
+    this.failMapped(call, new Fault(isBadResult ? badResult : "HandlerError", said), isBadResult ? undefined : thrown.stack);
     // Its process is ending by itself: the next call must not meet it.
     if (DYING.test(thrown.message)) this.#ports.discard(container);
     else this.free(container);

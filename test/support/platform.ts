@@ -44,7 +44,6 @@ type Fleet = ReturnType<typeof showFleet.reply.parse>;
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */
 export async function startPlatform(options: UpOptions = {}, t?: ExecutionContext): Promise<Platform> {
   const running = await up({ temporary: true, port: 0, warm: { node: 2, python: 1 }, ...options });
-  t?.teardown(() => running.stop());
   const operator = await connect(await resolveConnection({ context: running.context }, {}), { name: "test operator", role: "operator", node: "test", patient: true });
   const anonymous = await connect({ servers: [running.nats] }, { name: "test caller", role: "anonymous", node: "test", patient: true });
 
@@ -59,6 +58,11 @@ export async function startPlatform(options: UpOptions = {}, t?: ExecutionContex
   };
   const put = async (name: string, bundle: Parameters<typeof publish>[1], order: Partial<Publication>) => (await publish(operator, bundle, { account: "main", name, ...order })).version.version;
 
+  const stop = async () => {
+    await Promise.all([operator.close(), anonymous.close()]);
+    await running.stop();
+  };
+  t?.teardown(stop);
   return {
     running,
     operator,
@@ -72,10 +76,7 @@ export async function startPlatform(options: UpOptions = {}, t?: ExecutionContex
     },
     raw,
     fleet: () => operator.bus.ask(showFleet, [], {}),
-    async stop() {
-      await Promise.all([operator.close(), anonymous.close()]);
-      await running.stop();
-    },
+    stop,
   };
 }
 

@@ -14,11 +14,25 @@ async function stuck(r: Rig, containers: number) {
 
 test("the first in line that has waited longer than a container takes gets one, though runs used to be short", async (t) => {
   const r = await rig(t);
-  await stuck(r, 4);
-  const waiting = r.call("sleep", "hot", "1", { containers: 4, waitMs: 30_000 });
+  await stuck(r, 1_000);
+  const waiting = r.call("sleep", "hot", "1", { containers: 1_000, waitMs: 30_000 });
   await r.clock.advance(3 * LIMITS.hostTick.value);
   t.is(waiting.reply.body, "slept");
   t.is(r.counter("queue.overdue"), 1);
+});
+
+test("a host that slept until others declared it lost answers nothing, runs nothing that waited, and says once that it must end", async (t) => {
+  const r = await rig(t);
+  const running = await stuck(r, 1);
+  const waiting = r.call("sleep", "hot", "1", { containers: 1, waitMs: 60_000 });
+  await r.clock.settle();
+  const before = r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0);
+  await r.clock.stall(LIMITS.hostSilence.value + 10_000);
+  await r.clock.advance(20_000);
+  t.is(running.replies.length, 0);
+  t.is(waiting.replies.length, 0);
+  t.is(r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0), before);
+  t.is(r.counter("clock.lost"), 1);
 });
 
 test("a function at its cap gets no other container, however long its calls wait", async (t) => {
