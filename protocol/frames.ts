@@ -25,12 +25,14 @@ export const FRAME = {
   loadFailed: 18,
   /** container → agent. id: the call's. flags 1: payload is JSON, 0: bytes. */
   result: 19,
-  /** container → agent: the handler threw or returned something unusable. id: the call's. flags 1: BadResult, 0: HandlerError. extra: JSON Thrown. */
+  /** container → agent: the handler threw or returned something unusable. id: the call's. extra: JSON Thrown. flags 0: HandlerError, 1: BadResult, or ResultTooLarge when that is its type. */
   failed: 20,
   /** container → agent. id: the call's number, 0 outside a call. flags: LOG_STREAM. payload: UTF-8 text, any number of lines. */
   log: 21,
   /** container → agent: context.call / publish / kv. id: number of the request. extra: JSON ContextRequest. payload: bytes. */
   request: 22,
+  /** Python zygote → agent: a fork is over. id: number of the fork. extra: JSON ForkEnd. */
+  forkEnded: 23,
 } as const;
 
 export const LOG_STREAM = { stdout: 0, stderr: 1, log: 2 } as const;
@@ -47,6 +49,14 @@ export interface LoadExtra {
   readonly cachedBytes: number;
   /** Set when the code is a file inside the container rather than in the payload: path of the bundle as the container sees it. */
   readonly file?: string;
+}
+
+/** How the process of a fork ended; both null when it never came to be. */
+export interface ForkEnd {
+  /** Exit code, or null when a signal ended it. */
+  readonly code: number | null;
+  /** Number of the signal that ended it. */
+  readonly signal: number | null;
 }
 
 /** An exception as the runtime saw it; the stack is source-mapped where a map exists. */
@@ -104,6 +114,11 @@ export class FrameReader {
     this.#onFrame = onFrame;
     this.#maxExtra = maxExtra;
     this.#maxPayload = maxPayload;
+  }
+
+  /** Bytes of the frame that has begun and is not whole; 0 between frames. */
+  get held(): number {
+    return this.#pending.length === 0 ? 0 : this.#have;
   }
 
   /** Throws FrameError when the stream breaks the rules; the reader is then unusable. */

@@ -77,7 +77,11 @@ export const LIMITS = {
   confirmRetry: limit(100, "ms", "pause before a live node that could not be reached is asked again to confirm a change"),
   // inside a container
   frameExtra: limit(60 * KiB, "bytes", "largest extra part of a frame; a larger one ends the container"),
-  framePayload: limit(64 * MiB, "bytes", "largest payload of a frame; a larger one ends the container"),
+  framePayload: limit(64 * MiB, "bytes", "largest payload of a frame that a host sends, that is, of code; a larger one ends the container"),
+  frameAnswer: limit(8 * MiB, "bytes", "largest payload of a frame that a container sends (a body, or cached data); a larger one ends the container"),
+  halfFrames: limit(256 * MiB, "bytes", "frames of all containers of a host that have begun and are not whole; beyond it the container whose frame began first is ended"),
+  channelFrames: limit(20_000, "count", "frames of one container that are read per second; a flood waits"),
+  channelBytes: limit(256 * MiB, "bytes", "bytes of one container that are read per second; a flood waits"),
   logLine: limit(8 * KiB, "bytes", "longest log line; the rest is cut"),
   logPerCall: limit(256 * KiB, "bytes", "log output of one call; the rest is dropped and said so"),
   requestsInFlight: limit(64, "count", "context.call, publish and kv requests one container may have open, else Throttled"),
@@ -152,6 +156,7 @@ export const LIMITS = {
   replyGrace: limit(2_000, "ms", "what a command waits for a reply beyond the call's own deadline and time limit, else InstanceLost"),
   doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
   doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
+  doctorPath: limit(8_000, "ms", "how long doctor calls until a call takes the path that it wants to see, else it says that none did"),
   shownStack: limit(40, "count", "lines of a function's stack that a command shows; the rest is left out"),
 } as const satisfies Record<string, Limit>;
 

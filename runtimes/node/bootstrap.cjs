@@ -7,7 +7,7 @@
  * B3  A handler that returns a value costs no promise; only a thenable does.
  * B4  What nobody caught ends the process with code 1, after the running call was told.
  */
-const { FRAME, FRAME_PAYLOAD, send, sendText, open } = require("./channel.cjs");
+const { FRAME, FRAME_ANSWER, BODY_LIMIT, send, sendText, open } = require("./channel.cjs");
 const output = require("./output.cjs");
 const contexts = require("./context.cjs");
 const code = require("./code.cjs");
@@ -42,6 +42,10 @@ function fail(id, flags, shown) {
   finish();
 }
 
+function tooLarge(id, size) {
+  fail(id, BAD_RESULT, { type: "ResultTooLarge", message: `the result has ${size} bytes; at most ${BODY_LIMIT} can be sent` });
+}
+
 function badResult(id, message) {
   fail(id, BAD_RESULT, { type: "BadResult", message });
 }
@@ -57,14 +61,14 @@ function succeed(id, value) {
     badResult(id, `the result cannot be sent: ${describe(error).message}`);
     return;
   }
-  if (bytes !== undefined && bytes.length > FRAME_PAYLOAD) {
-    badResult(id, `the result has ${bytes.length} bytes; at most ${FRAME_PAYLOAD} can leave a container`);
+  if (bytes !== undefined && bytes.length > BODY_LIMIT) {
+    tooLarge(id, bytes.length);
     return;
   }
   output.flush();
   if (bytes !== undefined) send(FRAME.result, 0, id, null, bytes);
   else if (!sendText(FRAME.result, 1, id, text)) {
-    badResult(id, `the result is longer than ${FRAME_PAYLOAD} bytes as JSON`);
+    tooLarge(id, Buffer.byteLength(text));
     return;
   }
   finish();
@@ -126,7 +130,7 @@ function load(bytes, extraAt, payloadAt, end) {
   }
   output.flush();
   const loadMs = Math.round((performance.now() - start) * 1000) / 1000;
-  send(FRAME.loaded, 0, 0, Buffer.from(JSON.stringify({ loadMs })), fresh !== null && fresh.length <= FRAME_PAYLOAD ? fresh : null);
+  send(FRAME.loaded, 0, 0, Buffer.from(JSON.stringify({ loadMs })), fresh !== null && fresh.length <= FRAME_ANSWER ? fresh : null);
   later(() => {
     state = "ready";
     output.switchTo(0);

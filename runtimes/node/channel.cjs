@@ -13,10 +13,26 @@ const { writeSync } = require("node:fs");
 
 const CHANNEL = 3;
 const FRAME_HEAD = 12;
-const FRAME = { load: 1, call: 2, answer: 3, fork: 4, ready: 16, loaded: 17, loadFailed: 18, result: 19, failed: 20, log: 21, request: 22 };
+const FRAME = {
+  load: 1,
+  call: 2,
+  answer: 3,
+  fork: 4,
+  ready: 16,
+  loaded: 17,
+  loadFailed: 18,
+  result: 19,
+  failed: 20,
+  log: 21,
+  request: 22,
+  forkEnded: 23,
+};
 const LOG_STREAM = { stdout: 0, stderr: 1, log: 2 };
 const FRAME_EXTRA = 61440;
 const FRAME_PAYLOAD = 67108864;
+const FRAME_ANSWER = 8388608;
+/** Largest body that the platform carries. */
+const BODY_LIMIT = 4177920;
 
 const READ_BYTES = 65536;
 const SCRATCH_BYTES = 65536;
@@ -65,7 +81,7 @@ function send(type, flags, id, extra, payload) {
   }
 }
 
-/** Sends one frame whose payload is text. False when the text is larger than a frame may be; nothing was sent then. */
+/** Sends one frame whose payload is text. False when it is larger than a body may be; nothing was sent then. */
 function sendText(type, flags, id, text) {
   if (FRAME_HEAD + text.length * 3 <= SCRATCH_BYTES) {
     const bytes = scratch.write(text, FRAME_HEAD);
@@ -73,9 +89,9 @@ function sendText(type, flags, id, text) {
     writeAll(scratch, 0, FRAME_HEAD + bytes);
     return true;
   }
-  if (text.length > FRAME_PAYLOAD) return false;
+  if (text.length > BODY_LIMIT) return false;
   const payload = Buffer.from(text);
-  if (payload.length > FRAME_PAYLOAD) return false;
+  if (payload.length > BODY_LIMIT) return false;
   send(type, flags, id, null, payload);
   return true;
 }
@@ -146,4 +162,4 @@ function open(onFrame) {
   socket.on("end", gone).on("close", gone).on("error", gone).resume();
 }
 
-module.exports = { FRAME_HEAD, FRAME, LOG_STREAM, FRAME_EXTRA, FRAME_PAYLOAD, send, sendText, reader, open };
+module.exports = { FRAME_HEAD, FRAME, LOG_STREAM, FRAME_EXTRA, FRAME_PAYLOAD, FRAME_ANSWER, BODY_LIMIT, send, sendText, reader, open };

@@ -1,6 +1,6 @@
 """The Python runtime inside a sandbox: `--zygote` forks containers on request, without it the process is the container.
 
-Started as `python3 -I -B bootstrap.py [--zygote]` with the host on fd 3. The parts are in pilot_runtime/.
+Started as `python3 -I -B -S bootstrap.py [--zygote [--hidden]]` with the host on fd 3. The parts are in pilot_runtime/.
 """
 import sys
 
@@ -17,7 +17,7 @@ def main():
     host = channel.Channel(channel.CHANNEL)
     token = None
     if sys.argv[1:2] == ["--zygote"]:
-        host, token = zygote.run(host)
+        host, token = zygote.run(host, "--hidden" in sys.argv)
     sys.argv[1:] = []
     container.run(host, token)
 

@@ -4,7 +4,7 @@ import path from "node:path";
 import test from "ava";
 import fc from "fast-check";
 import { FRAME, FRAME_HEAD, type Frame, FrameError, FrameReader, frameHead, LOG_STREAM } from "../../protocol/frames.ts";
-import { LIMITS } from "../../protocol/limits.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { projectRoot } from "../support/project-root.ts";
 
 const MAX_EXTRA = 300;
@@ -105,6 +105,8 @@ test("the Node bootstrap repeats the numbers of the protocol", (t) => {
   t.is(channel["FRAME_HEAD"], FRAME_HEAD);
   t.is(channel["FRAME_EXTRA"], LIMITS.frameExtra.value);
   t.is(channel["FRAME_PAYLOAD"], LIMITS.framePayload.value);
+  t.is(channel["FRAME_ANSWER"], LIMITS.frameAnswer.value);
+  t.is(channel["BODY_LIMIT"], BODY_LIMIT);
   const number = (file: string, name: string): number =>
     Number(new RegExp(`^const ${name} = (\\d+);$`, "m").exec(read(`runtimes/node/${file}`))?.[1]);
   t.is(number("output.cjs", "LOG_LINE"), LIMITS.logLine.value);
@@ -124,6 +126,7 @@ test("the Python bootstrap repeats the numbers of the protocol", (t) => {
   t.is(channel["FRAME_HEAD"], FRAME_HEAD);
   t.is(channel["FRAME_EXTRA"], LIMITS.frameExtra.value);
   t.is(channel["FRAME_PAYLOAD"], LIMITS.framePayload.value);
+  t.is(channel["BODY_LIMIT"], BODY_LIMIT);
   t.is(numbersIn("output.py")["LOG_LINE"], LIMITS.logLine.value);
   t.is(numbersIn("output.py")["LOG_PER_CALL"], LIMITS.logPerCall.value);
   t.is(numbersIn("context.py")["REQUESTS_IN_FLIGHT"], LIMITS.requestsInFlight.value);

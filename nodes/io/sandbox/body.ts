@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import type { Fault } from "../../../protocol/errors.ts";
 import type { Frame } from "../../../protocol/frames.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
 import { Channel, type Closed } from "./channel.ts";
 import type { GroupHandle, GroupName } from "./groups.ts";
 
@@ -32,12 +33,9 @@ export abstract class Body {
   onFrame: (frame: Frame) => void = () => {};
   onClosed: (why: Closed) => void = () => {};
   #settle: (gone: Gone) => void = () => {};
-  /** Told once, at the first kill. */
-  onKill: () => void = () => {};
   #settled = false;
   #lost = false;
   #removed = false;
-  #killed = false;
   #closed: Closed | undefined;
 
   constructor(id: string, group: GroupName) {
@@ -78,10 +76,6 @@ export abstract class Body {
       this.handle?.kill();
     } catch {
       // its group is being removed already
-    }
-    if (!this.#killed) {
-      this.#killed = true;
-      this.onKill();
     }
     this.finishKill();
   }
@@ -134,15 +128,30 @@ export class Box extends Body {
   }
 }
 
-/** A fork: the agent kills its group, the spawner empties and removes it. */
+/** A fork: its zygote tells how its process ended, the agent kills what is left of its group, the spawner empties and removes it. */
 export class Fork extends Body {
   readonly #clear: (fork: Fork) => Promise<Partial<Gone>>;
   pid: number | undefined;
   #clearing = false;
+  #end: Pick<Gone, "code" | "signal"> | undefined;
 
   constructor(id: string, group: GroupName, clear: (fork: Fork) => Promise<Partial<Gone>>) {
     super(id, group);
     this.#clear = clear;
+  }
+
+  /** Its process is over: the container is, as soon as its last words are read. */
+  ended(code: number | null, signal: string | null): void {
+    if (this.#end !== undefined) return;
+    this.#end = { code, signal };
+    if (this.closed !== undefined || this.channel === undefined) this.kill();
+    // A process that it left behind may hold its channel open.
+    else setTimeout(() => this.kill(), LIMITS.lastOutput.value);
+  }
+
+  override channelClosed(why: Closed): void {
+    super.channelClosed(why);
+    if (this.#end !== undefined) this.kill();
   }
 
   protected finishKill(): void {
@@ -150,7 +159,7 @@ export class Fork extends Body {
     this.#clearing = true;
     // A refusal means that the spawner is lost: whoever replaces it settles this body.
     this.#clear(this).then(
-      (gone) => this.settle(gone),
+      (gone) => this.settle({ ...gone, ...this.#end }),
       (_fault: Fault) => {
         this.#clearing = false;
       },

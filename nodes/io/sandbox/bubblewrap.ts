@@ -63,7 +63,9 @@ export class Bubblewrap implements Kind {
     // Python forks dial a unix socket, so its boxes keep that family also with the host's network.
     if (this.filtered) files.push(join(this.#directory, `filter-${place.network && runtime === "node" ? 1 : 0}`));
     const { before, after } = FLAGS[runtime];
-    const box = ["bwrap", "--args", "5", "--", root.inside, ...before, root.bootstrap, ...after];
+    // Forks share a box: what keeps them from looking into each other (and into their zygote) is this.
+    const apart = runtime === "python" ? ["--hidden"] : [];
+    const box = ["bwrap", "--args", "5", "--", root.inside, ...before, root.bootstrap, ...after, ...apart];
     return {
       argv: bornIn(doors, [...asUser(place.uid), ...box]),
       environment: {

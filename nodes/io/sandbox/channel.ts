@@ -2,11 +2,15 @@
  * The agent's end of one container's connection: frames in, frames out. What comes in is hostile.
  *
  * I1  Nothing that arrives throws out of here: a broken stream closes the channel with its reason, once.
- * I2  What waits in either direction is bounded: one half frame in, LIMITS.channelBacklog out.
+ * I2  What waits in either direction is bounded: one half frame in (and all half frames of the host together),
+ *     LIMITS.channelBacklog out.
+ * I3  A container that sends faster than LIMITS.channelFrames and channelBytes is read no faster.
  */
 import type { Socket } from "node:net";
 import { type Frame, FrameReader, frameHead } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { HalfFrames } from "./half-frames.ts";
+import { Pace } from "./pace.ts";
 
 /** Why a channel closed: the other end is gone, or it broke the rules. */
 export type Closed = { readonly kind: "gone" } | { readonly kind: "broken"; readonly detail: string };
@@ -17,11 +21,17 @@ const SMALL = 2048;
 const FREE_PIECES = 4096;
 const DECENT_PIECE = 512;
 
+/** One for all channels of this process: it is the process's memory. */
+const halfFrames = new HalfFrames(LIMITS.halfFrames.value);
+
 export class Channel {
   readonly #socket: Socket;
   readonly #closed: (why: Closed) => void;
   readonly #reader: FrameReader;
+  readonly #pace = new Pace();
   #open = true;
+  #frames = 0;
+  #waiting: NodeJS.Timeout | undefined;
   #pieces = 0;
   #bytes = 0;
 
@@ -31,12 +41,13 @@ export class Channel {
     this.#closed = closed;
     this.#reader = new FrameReader(
       (one) => {
+        this.#frames += 1;
         this.#pieces = 0;
         this.#bytes = 0;
         if (this.#open) frame(one);
       },
       LIMITS.frameExtra.value,
-      LIMITS.framePayload.value,
+      LIMITS.frameAnswer.value,
     );
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#feed(chunk));
@@ -66,6 +77,8 @@ export class Channel {
 
   destroy(): void {
     this.#open = false;
+    clearTimeout(this.#waiting);
+    halfFrames.forget(this);
     this.#socket.destroy();
   }
 
@@ -88,7 +101,24 @@ export class Channel {
       this.#reader.feed(chunk);
     } catch (error) {
       this.#close({ kind: "broken", detail: (error as Error).message });
+      return;
     }
+    if (!this.#open) return;
+    halfFrames.hold(this, this.#reader.held);
+    this.#slow(chunk.length);
+  }
+
+  /** The host has no room for its half frame any more. */
+  crowdedOut(): void {
+    this.#close({ kind: "broken", detail: "half a frame for which the host has no room" });
+  }
+
+  #slow(bytes: number): void {
+    const pause = this.#pace.spend(this.#frames, bytes, performance.now());
+    this.#frames = 0;
+    if (pause === 0) return;
+    this.#socket.pause();
+    this.#waiting = setTimeout(() => this.#socket.resume(), pause);
   }
 
   #close(why: Closed): void {

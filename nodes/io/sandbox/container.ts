@@ -4,7 +4,6 @@
  * I1  `ended` is told once, when nothing of the container is left; why is decided by the first of: it was stopped,
  *     it broke the protocol; then by its group's count of out-of-memory kills; then by how its process ended.
  */
-import { constants } from "node:os";
 import type { ContainerLimits, ContainerListener, ContainerStats, EndCause, SandboxedContainer } from "../../../actors/instance/sandbox.ts";
 import { FRAME, type Frame } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
@@ -22,8 +21,6 @@ export interface ContainerParts {
   readonly bootMs: number;
   readonly runtimeVersion: string;
   readonly body: Body;
-  /** True: its process may still tell how it ended after its channel closed. */
-  readonly tellsExit: boolean;
   readonly deliver: (hostPath: string, name: string) => Promise<string>;
   readonly complain: (message: string, error: unknown) => void;
 }
@@ -127,7 +124,6 @@ export class Container implements SandboxedContainer {
 
   #closed(why: Closed): void {
     if (why.kind === "broken") this.#broken(why.detail);
-    else if (!this.#parts.tellsExit) this.#body.kill();
     else {
       // Its exit is reported in a moment and says more. One that lives on without a channel is of no use.
       const timer = setTimeout(() => {
@@ -149,10 +145,7 @@ export class Container implements SandboxedContainer {
     if (gone.lost) return { kind: "spawnerLost" };
     if (gone.oomKills > 0 && gone.code !== 0) return { kind: "outOfMemory" };
     if (this.#deaf) return { kind: "protocol", detail: "it closed its channel" };
-    if (gone.signal !== null) return { kind: "signalled", signal: gone.signal };
-    // A box tells the signal that ended its runtime as 128 + number.
-    const signal = gone.code !== null && gone.code > 128 ? signalName(gone.code - 128) : undefined;
-    return signal === undefined ? { kind: "exited", code: gone.code ?? -1 } : { kind: "signalled", signal };
+    return gone.signal === null ? { kind: "exited", code: gone.code ?? -1 } : { kind: "signalled", signal: gone.signal };
   }
 
   #tell(end: { readonly cause: EndCause; readonly output: string }): void {
@@ -165,8 +158,4 @@ export class Container implements SandboxedContainer {
       this.#parts.complain("a listener threw", error);
     }
   }
-}
-
-function signalName(number: number): string | undefined {
-  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
 }

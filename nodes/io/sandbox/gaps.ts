@@ -29,7 +29,7 @@ export function findGaps(level: Level): string[] {
   gap(level.kind === "bubblewrap" && !level.filtered, `There is no system call filter for processor ${process.arch}.`);
   gap(
     level.kind === "bubblewrap",
-    "A function deployed with --network shares the host's network: it reaches services on loopback and the broker's port, where only its lack of credentials stops it.",
+    `A function deployed with --network shares the host's network. Open to it are: every service on loopback; the broker's port, where it may do what an anonymous local client may (call functions of every account, read replies to other anonymous clients); listening on any free port; and ${level.filtered ? "for Python (Node is refused Unix sockets) " : ""}the host's abstract Unix sockets.`,
   );
   for (const runtime of ["node", "python"] as const)
     gap(!level.runtimes.includes(runtime), `The runtime ${runtime} was not found on this host.`);

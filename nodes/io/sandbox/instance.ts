@@ -1,4 +1,5 @@
 /** An instance on this host: its place, its bodies, and its zygote when it has one. Exists from its first start to its removal. */
+import { Fault } from "../../../protocol/errors.ts";
 import type { Body } from "./body.ts";
 import type { Place } from "./kind.ts";
 import type { Zygote } from "./zygote.ts";
@@ -25,5 +26,10 @@ export class Instance {
   add(body: Body): void {
     this.bodies.add(body);
     void body.gone.then(() => this.bodies.delete(body));
+  }
+
+  /** Throws BootFailed once its removal has begun. */
+  mustStay(): void {
+    if (this.removal !== undefined) throw new Fault("BootFailed", `Instance ${this.place.instance} is being removed.`);
   }
 }

@@ -38,10 +38,13 @@ export type Order =
   /** Removes the group of an instance and its directory. Answered. */
   | { readonly do: "clearInstance"; readonly ask: number; readonly instance: string; readonly directory: string }
   /** Backs up a kill that the agent has begun: the box is gone soon, whatever it does. */
-  | { readonly do: "kill"; readonly id: string };
+  | { readonly do: "kill"; readonly id: string }
+  /** Asks for a sign of life. */
+  | { readonly do: "beat" };
 
 export type Report =
   | { readonly is: "up" }
+  | { readonly is: "beat" }
   /** Pid of the box's first process, as the host sees it. */
   | { readonly is: "born"; readonly id: string; readonly pid: number }
   /** The box and its group are gone. `spawnError`: it never ran. */

@@ -1,17 +1,50 @@
-/** The proof that a sandbox works: one blank box is really run. */
-import type { Sandbox } from "../../../actors/instance/sandbox.ts";
+/** The proof that a sandbox works: one blank box is really run, and looked at from outside. */
+import type { Isolation } from "../../../actors/instance/sandbox.ts";
+import { Box, Fork } from "./body.ts";
+import type { HostSandbox } from "./host-sandbox.ts";
+import { lookAt, type Seen } from "./seen.ts";
 
 const INSTANCE = "probe";
 
-/** Throws BootFailed when a box does not boot. */
-export async function probe(sandbox: Sandbox): Promise<void> {
+/** Puts what was seen in place of what was meant in the sandbox's isolation. Throws BootFailed when a box does not boot. */
+export async function probe(sandbox: HostSandbox): Promise<void> {
   try {
-    const container = await sandbox.start(
+    const { container, body } = await sandbox.startBody(
       { instance: INSTANCE, container: "probe", runtime: "node", instanceMb: 512, network: false },
       true,
     );
+    const pid = body instanceof Box || body instanceof Fork ? body.pid : undefined;
+    const seen = pid === undefined ? undefined : lookAt(pid, true);
     await container.stop();
+    if (seen !== undefined) sandbox.isolation = corrected(sandbox.isolation, seen, process.getuid?.());
   } finally {
     await sandbox.remove(INSTANCE);
   }
+}
+
+/** `meant`, less what was not seen. Pure. */
+export function corrected(meant: Isolation, seen: Seen, agentUid: number | undefined): Isolation {
+  const gaps = [...meant.gaps];
+  const missing = (is: boolean, sentence: string): boolean => {
+    if (is) gaps.push(sentence);
+    return is;
+  };
+  const boxed = meant.namespaces;
+  const open = missing(boxed && seen.shared.length > 0, `A box that was looked at shares with the host: ${seen.shared.join(", ")}.`);
+  missing(boxed && !seen.noNewPrivileges, "A box that was looked at could gain rights: no-new-privileges is not set.");
+  missing(boxed && seen.capabilities, "A box that was looked at has capabilities.");
+  const unfiltered = missing(meant.seccomp && !seen.seccomp, "A box that was looked at runs without its system call filter.");
+  const sameUser = missing(meant.ownUid && seen.uid === agentUid, "A box that was looked at runs as the agent's own user.");
+  const ungrouped = missing(
+    meant.cgroups !== "none" && !seen.groups.some((path) => path.endsWith(`/${INSTANCE}/probe`)),
+    "A box that was looked at is not in its control group.",
+  );
+  return {
+    kind: meant.kind,
+    namespaces: boxed && !open,
+    seccomp: meant.seccomp && !unfiltered,
+    cgroups: ungrouped ? "none" : meant.cgroups,
+    ownUid: meant.ownUid && !sameUser,
+    gaps,
+  };
 }

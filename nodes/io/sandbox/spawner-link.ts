@@ -1,7 +1,9 @@
 /**
- * The agent's end of the spawner: starts it, sends orders, hears reports, and starts another when it dies.
+ * The agent's end of one spawner after another: starts it, sends orders, hears reports, and its heart.
  *
  * I1  After `lost` no answer of the old spawner arrives any more; open questions were refused before it.
+ * I2  A spawner that is silent for LIMITS.spawnerSilence is killed. Only beats that were really asked for count, so
+ *     that an agent which slept itself blames nobody.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -21,6 +23,8 @@ interface Open {
 
 export interface SpawnerEvents {
   report(report: Extract<Report, { is: "born" | "gone" }>): void;
+  /** It was silent for too long and is killed; `lost` follows. */
+  hung(): void;
   /** The spawner died, and every box with it. */
   lost(): void;
 }
@@ -33,6 +37,9 @@ export class SpawnerLink {
   #asked = 0;
   #closing = false;
   #up = false;
+  #heart: NodeJS.Timeout | undefined;
+  /** Beats asked for since it said anything. */
+  #unanswered = 0;
 
   constructor(setup: SpawnerSetup, events: SpawnerEvents) {
     this.#setup = setup;
@@ -68,9 +75,12 @@ export class SpawnerLink {
       });
       child.on("message", (report: Report) => {
         if (this.#child !== child || child.exitCode !== null || child.signalCode !== null) return;
+        this.#unanswered = 0;
+        if (report.is === "beat") return;
         if (report.is === "up") {
           clearTimeout(timer);
           this.#up = true;
+          this.#listen(child);
           resolve();
         } else if (report.is === "answer") this.#answered(report);
         else this.#events.report(report);
@@ -91,14 +101,10 @@ export class SpawnerLink {
     });
   }
 
-  /** Ends a spawner that hangs; `lost` follows. */
-  kill(): void {
-    this.#child?.kill("SIGKILL");
-  }
-
   /** Ends the process for good; resolves when it is gone. It removes what is left of its boxes first. */
   async close(): Promise<void> {
     this.#closing = true;
+    clearInterval(this.#heart);
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     await new Promise<void>((resolve) => {
@@ -109,6 +115,21 @@ export class SpawnerLink {
       });
       if (child.connected) child.disconnect();
     });
+  }
+
+  #listen(child: ChildProcess): void {
+    this.#unanswered = 0;
+    this.#heart = setInterval(() => {
+      if (this.#unanswered * LIMITS.spawnerBeat.value >= LIMITS.spawnerSilence.value) {
+        clearInterval(this.#heart);
+        this.#events.hung();
+        child.kill("SIGKILL");
+        return;
+      }
+      this.#unanswered += 1;
+      this.#send({ do: "beat" });
+    }, LIMITS.spawnerBeat.value);
+    this.#heart.unref();
   }
 
   #send(order: Order): void {
@@ -133,6 +154,7 @@ export class SpawnerLink {
 
   #exited(child: ChildProcess): void {
     if (this.#child !== child) return;
+    clearInterval(this.#heart);
     for (const ask of [...this.#open.keys()]) this.#refuse(ask);
     if (this.#up && !this.#closing) this.#events.lost();
   }

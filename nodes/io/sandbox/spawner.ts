@@ -96,6 +96,9 @@ process.on("message", (order: Order) => {
     case "kill":
       boxes.get(order.id)?.kill();
       break;
+    case "beat":
+      report({ is: "beat" });
+      break;
   }
 });
 

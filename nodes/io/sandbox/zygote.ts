@@ -1,16 +1,17 @@
 /**
  * The zygote of one instance: a booted Python whose forks are the containers. Each fork dials a socket that exists in
- * this instance only and shows the token it was given.
+ * this instance only and shows the token it was given; how it ends is told by the zygote.
  */
 import { randomBytes } from "node:crypto";
 import type { Server, Socket } from "node:net";
 import { Fault } from "../../../protocol/errors.ts";
-import { FRAME } from "../../../protocol/frames.ts";
+import { type ForkEnd, FRAME, type Frame } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import type { Box, Fork } from "./body.ts";
 import { Channel } from "./channel.ts";
 import { listen } from "./door.ts";
 import { type Ready, readReady } from "./ready.ts";
+import { signalName } from "./signals.ts";
 
 const EMPTY = new Uint8Array(0);
 /** Connections without a token that are borne beside those of expected forks. */
@@ -26,13 +27,18 @@ export class Zygote {
   readonly #socketInside: string;
   readonly #expected = new Map<string, Expected>();
   readonly #strangers = new Set<Socket>();
+  /** Forks that were ordered and are not over, by their number. */
+  readonly #forks = new Map<number, Fork>();
   #server: Server | undefined;
-  #forks = 0;
+  #ordered = 0;
 
   /** `socketInside`: where its forks find the socket. */
   constructor(box: Box, socketInside: string) {
     this.box = box;
     this.#socketInside = socketInside;
+    box.onFrame = (frame) => this.#heard(frame);
+    box.onClosed = () => this.#lost();
+    if (box.closed !== undefined) this.#lost();
   }
 
   /** Opens the socket for its forks. */
@@ -50,10 +56,13 @@ export class Zygote {
         const fail = (what: string): void => reject(new Fault("BootFailed", `The fork ${what}.`));
         timer = setTimeout(() => fail(`was not ready after ${LIMITS.boot.value} ms`), LIMITS.boot.value);
         void this.box.gone.then(({ output }) => fail(`lost its zygote${output === "" ? "" : `. Last output: ${output}`}`));
+        void fork.gone.then(({ signal, code }) => fail(`ended before it was ready (${signal ?? `exit ${code}`})`));
         this.#expected.set(token, { fork, arrived });
         const extra = Buffer.from(JSON.stringify({ socket: this.#socketInside, token }));
-        this.#forks += 1;
-        this.box.channel?.send(FRAME.fork, 0, this.#forks, extra, EMPTY);
+        const number = ++this.#ordered;
+        this.#forks.set(number, fork);
+        void fork.gone.then(() => this.#forks.delete(number));
+        this.box.channel?.send(FRAME.fork, 0, number, extra, EMPTY);
       });
     } finally {
       clearTimeout(timer);
@@ -64,6 +73,21 @@ export class Zygote {
   close(): void {
     this.#server?.close();
     for (const socket of this.#strangers) socket.destroy();
+  }
+
+  /** A zygote says one thing only. What it says is as hostile as the functions in its forks may make it. */
+  #heard(frame: Frame): void {
+    const fork = frame.type === FRAME.forkEnded ? this.#forks.get(frame.id) : undefined;
+    const end = readEnd(frame);
+    if (fork === undefined || end === undefined) return;
+    this.#forks.delete(frame.id);
+    fork.ended(end.code, end.signal === null ? null : (signalName(end.signal) ?? `${end.signal}`));
+  }
+
+  /** Its forks cannot outlive it: they share its namespace of processes. */
+  #lost(): void {
+    this.box.kill();
+    for (const fork of this.#forks.values()) fork.ended(null, "SIGKILL");
   }
 
   #welcome(socket: Socket): void {
@@ -106,3 +130,14 @@ export class Zygote {
     );
   }
 }
+
+function readEnd(frame: Frame): ForkEnd | undefined {
+  try {
+    const { code, signal } = JSON.parse(Buffer.from(frame.extra).toString("utf8")) as Record<string, unknown>;
+    return { code: whole(code), signal: whole(signal) };
+  } catch {
+    return undefined;
+  }
+}
+
+const whole = (value: unknown): number | null => (Number.isSafeInteger(value) ? (value as number) : null);

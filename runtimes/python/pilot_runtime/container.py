@@ -12,7 +12,7 @@ import time
 from struct import unpack_from
 
 from . import code
-from .channel import FRAME_CALL, FRAME_FAILED, FRAME_LOAD, FRAME_LOAD_FAILED, FRAME_LOADED, FRAME_PAYLOAD, FRAME_RESULT
+from .channel import BODY_LIMIT, FRAME_CALL, FRAME_FAILED, FRAME_LOAD, FRAME_LOAD_FAILED, FRAME_LOADED, FRAME_RESULT
 from .context import Context, Requests
 from .output import Output, install
 from .payload import as_bytes, as_json, to_value
@@ -119,9 +119,9 @@ class Container:
             text = describe(error)["message"]
             self._fail(number, BAD_RESULT, {"type": "BadResult", "message": f"the result cannot be sent: {text}"})
             return
-        if len(data) > FRAME_PAYLOAD:
-            message = f"the result has {len(data)} bytes; at most {FRAME_PAYLOAD} can leave a container"
-            self._fail(number, BAD_RESULT, {"type": "BadResult", "message": message})
+        if len(data) > BODY_LIMIT:
+            message = f"the result has {len(data)} bytes; at most {BODY_LIMIT} can be sent"
+            self._fail(number, BAD_RESULT, {"type": "ResultTooLarge", "message": message})
             return
         self._end()
         self._host.send(FRAME_RESULT, flags, number, b"", data)

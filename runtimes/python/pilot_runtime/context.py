@@ -7,7 +7,7 @@ import json
 import threading
 import time
 
-from .channel import FRAME_ANSWER, FRAME_CALL, FRAME_EXTRA, FRAME_PAYLOAD, FRAME_REQUEST
+from .channel import BODY_LIMIT, FRAME_ANSWER, FRAME_CALL, FRAME_EXTRA, FRAME_REQUEST
 from .output import LOG_LINE
 from .payload import as_bytes, as_json, to_value
 
@@ -43,8 +43,8 @@ class Requests:
         extra = json.dumps(what).encode()
         if len(extra) > FRAME_EXTRA:
             raise PilotError("BadRequest", f"the name in {what['kind']} is too long")
-        if len(payload) > FRAME_PAYLOAD:
-            raise PilotError("PayloadTooLarge", f"{len(payload)} bytes; at most {FRAME_PAYLOAD}")
+        if len(payload) > BODY_LIMIT:
+            raise PilotError("PayloadTooLarge", f"{len(payload)} bytes; at most {BODY_LIMIT} can be sent")
         if not self._host.attached:
             raise PilotError("BadRequest", f"{what['kind']} from a forked process")
         with self._state:

@@ -1,6 +1,6 @@
 import test from "ava";
 import { FRAME, LOG_STREAM } from "../../../protocol/frames.ts";
-import { LIMITS } from "../../../protocol/limits.ts";
+import { BODY_LIMIT, LIMITS } from "../../../protocol/limits.ts";
 import { bundle, json, type Language, loaded, NOTHING, start, text, thrown } from "./drive.ts";
 
 const LANGUAGES: readonly Language[] = ["node", "python"];
@@ -54,7 +54,7 @@ for (const language of LANGUAGES) {
 
   test(`${language}: a body of several megabytes comes and goes whole`, async (t) => {
     const peer = await loaded(t, language, ECHO[language]);
-    const body = new Uint8Array(6 * 1024 * 1024).map((_, at) => (at * 31) & 0xff);
+    const body = new Uint8Array(BODY_LIMIT).map((_, at) => (at * 31) & 0xff);
     peer.call(1, body);
     t.true(Buffer.from((await peer.end(1)).payload).equals(body));
   });
@@ -79,14 +79,16 @@ for (const language of LANGUAGES) {
       "a function": "return () => 1;",
       "a BigInt": "return 1n;",
       "a throwing toJSON": "return { toJSON() { throw new Error('no'); } };",
-      "more than a frame": `return Buffer.alloc(${LIMITS.framePayload.value} + 1);`,
+      "more than a body": `return Buffer.alloc(${BODY_LIMIT} + 1);`,
+      "more than a body as JSON": `return "x".repeat(${BODY_LIMIT});`,
     },
     python: {
       cycle: "a = {}; a['a'] = a; return a",
       "a function": "return print",
       "a set": "return {1}",
       NaN: "return float('nan')",
-      "more than a frame": `return bytes(${LIMITS.framePayload.value} + 1)`,
+      "more than a body": `return bytes(${BODY_LIMIT} + 1)`,
+      "more than a body as JSON": `return "x" * ${BODY_LIMIT}`,
     },
   }[language];
   for (const [what, body] of Object.entries(bad)) {
@@ -101,6 +103,7 @@ for (const language of LANGUAGES) {
       t.is(end.type, FRAME.failed);
       t.is(end.flags, 1);
       t.regex(thrown(end).message, /^the result /);
+      t.is(thrown(end).type, what.startsWith("more than") ? "ResultTooLarge" : "BadResult");
       t.is(await peer.invoke(2, 5), 5);
     });
   }

@@ -30,8 +30,39 @@ test("python: a zygote forks containers that run apart, and outlives them", asyn
     if (number < 2) child.close();
   }
   zygote.send(FRAME.fork, 0, 9, bytes("not json"), NOTHING);
-  await zygote.frame((frame) => frame.type === FRAME.log);
+  const refused = await zygote.frame((frame) => frame.type === FRAME.forkEnded && frame.id === 9);
+  t.deepEqual(json(refused.extra), { code: null, signal: null });
   t.is(zygote.child.exitCode, null);
+});
+
+test("python: a zygote tells how each fork ended, by exit code or signal, and a fork has nothing of its zygote's channel", async (t) => {
+  const zygote = await start(t, "zygote");
+  await zygote.frame(isReady);
+  const server = await listen(t);
+  const ends = [
+    ["os._exit(0)", { code: 0, signal: null }],
+    ["raise SystemExit(7)", { code: 7, signal: null }],
+    ["os._exit(139)", { code: 139, signal: null }],
+    ["os.kill(os.getpid(), 11)", { code: null, signal: 11 }],
+    ["os.abort()", { code: null, signal: 6 }],
+  ] as const;
+  for (const [at, [body, end]] of ends.entries()) {
+    zygote.send(FRAME.fork, 0, at + 10, bytes(JSON.stringify({ socket: server.path, token: "t" })), NOTHING);
+    const child = await server.accepted(at);
+    await child.frame(isReady);
+    child.load(
+      bundle(
+        "python",
+        `import os\ndef handler(event, context):\n    if event: ${body}\n    return [os.readlink(f"/proc/{pid}/fd/3") for pid in (os.getpid(), os.getppid())] + [n for n in range(64) if os.path.lexists(f"/proc/self/fd/{n}")]\n`,
+      ),
+    );
+    const [own, its, ...open] = (await child.invoke(1, 0)) as [string, string, ...number[]];
+    t.not(own, its);
+    t.deepEqual(open, [0, 1, 2, 3]);
+    child.call(2, bytes("1"));
+    const told = await zygote.frame((frame) => frame.type === FRAME.forkEnded && frame.id === at + 10);
+    t.deepEqual(json(told.extra), end, body);
+  }
 });
 
 test("python: packages, vendored modules, namespace packages, data files and metadata are found in the zip", async (t) => {

@@ -76,7 +76,7 @@ test("F100 frames of every size cross in both directions unchanged", async (t) =
 
 test("F100 a frame that claims too much closes the channel before it is read", async (t) => {
   const { far, closes } = await pair(t);
-  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.framePayload.value + 1));
+  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.frameAnswer.value + 1));
   await until(() => closes.length > 0, "the channel to close");
   t.is(closes[0]?.kind, "broken");
 });
@@ -84,7 +84,7 @@ test("F100 a frame that claims too much closes the channel before it is read", a
 test("F100 one frame in endless tiny pieces closes the channel", async (t) => {
   const { far, closes } = await pair(t);
   far.setNoDelay(true);
-  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.framePayload.value));
+  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.frameAnswer.value));
   const drip = (): void => {
     if (closes.length === 0 && !far.destroyed) far.write("x", () => setImmediate(drip));
   };
@@ -104,4 +104,35 @@ test("F100 a reader that never reads is told apart by false, and ended at the bo
   await until(() => closes.length > 0, "the channel to close");
   t.is(closes[0]?.kind, "broken");
   t.false(channel.send(FRAME.call, 0, 1, NOTHING, NOTHING));
+});
+
+test("F100 a flood of frames is read at a bounded rate, in order, and nothing of it is lost", async (t) => {
+  const { far, frames, closes } = await pair(t);
+  const count = (3 * LIMITS.channelFrames.value) / 10;
+  const flood = Buffer.concat(Array.from({ length: count }, (_, id) => frameHead(FRAME.log, 0, id, NOTHING, 0)));
+  far.write(flood);
+  await until(() => frames.length > 0, "the first of them");
+  t.true(frames.length < count, "not all at once");
+  await until(() => frames.length === count, "the last of them");
+  t.true(frames.every((frame, id) => frame.id === id));
+  t.is(closes.length, 0);
+});
+
+test("F100 half frames of many containers are bounded together: the one that began first is ended", async (t) => {
+  const bytes = LIMITS.frameAnswer.value;
+  const pairs: Pair[] = [];
+  for (let held = 0; held <= LIMITS.halfFrames.value; held += bytes - 1) {
+    const one = await pair(t);
+    one.far.write(frameHead(FRAME.result, 0, 1, NOTHING, bytes));
+    one.far.write(new Uint8Array(bytes - 1));
+    pairs.push(one);
+    // The next begins when this one is held, or when it has pushed the first out.
+    await until(() => one.far.writableLength === 0 || (pairs[0]?.closes.length ?? 0) > 0, "the half frame to be read");
+  }
+  await until(() => (pairs[0]?.closes.length ?? 0) > 0, "the first to be ended");
+  t.is(pairs[0]?.closes[0]?.kind, "broken");
+  t.is(pairs.filter((one) => one.closes.length > 0).length, 1);
+  const last = pairs.at(-1);
+  last?.far.write(new Uint8Array(1));
+  await until(() => (last?.frames.length ?? 0) > 0, "the last one's frame to be whole");
 });

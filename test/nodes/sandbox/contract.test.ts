@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
-import type { RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
+import type { EndCause, RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
 import { processTable, treeOf } from "../../../nodes/io/sandbox/process-table.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { temporaryDirectory } from "../../support/temp.ts";
@@ -199,9 +199,38 @@ const RULES: Record<string, (given: Given) => Promise<void>> = {
     const victim = await Victim.start(sandbox, "node");
     victim.start("process.abort()");
     t.deepEqual((await victim.ended).cause, { kind: "signalled", signal: "SIGABRT" });
-    const python = await Victim.start(sandbox, "python");
-    python.start("import os\nos._exit(4)");
-    t.is((await python.ended).cause.kind, "exited");
+    const ends: Record<string, EndCause> = {
+      "import os; os._exit(4)": { kind: "exited", code: 4 },
+      // What looks like a signal is none.
+      "import os; os._exit(139)": { kind: "exited", code: 139 },
+      "import os; os.kill(os.getpid(), 11)": { kind: "signalled", signal: "SIGSEGV" },
+      "import ctypes; ctypes.string_at(0)": { kind: "signalled", signal: "SIGSEGV" },
+      "import os; os.abort()": { kind: "signalled", signal: "SIGABRT" },
+    };
+    const neighbour = await Victim.start(sandbox, "python", { instance: "crashing" });
+    for (const [code, cause] of Object.entries(ends)) {
+      const python = await Victim.start(sandbox, "python", { instance: "crashing" });
+      python.start(code);
+      t.deepEqual((await python.ended).cause, cause, code);
+    }
+    t.is(await neighbour.run("value = 5"), 5);
+    t.is(neighbour.ends, 0);
+  },
+
+  async "whose process is over is over, also when a process of its own lives on"({ t, sandbox }) {
+    const victim = await Victim.start(sandbox, "python");
+    victim.start("import os, time\nif os.fork() == 0: time.sleep(1000)\nos._exit(6)");
+    t.deepEqual((await victim.ended).cause, { kind: "exited", code: 6 });
+  },
+
+  async "that ends the zygote ends its neighbours with it, as signalled"({ t, sandbox }) {
+    const [one, other] = [
+      await Victim.start(sandbox, "python", { instance: "zygote" }),
+      await Victim.start(sandbox, "python", { instance: "zygote" }),
+    ];
+    one.start("import os; os.kill(os.getppid(), 9)");
+    for (const victim of [one, other]) t.deepEqual((await victim.ended).cause, { kind: "signalled", signal: "SIGKILL" });
+    t.is(await (await Victim.start(sandbox, "python", { instance: "zygote" })).run("value = 1"), 1);
   },
 
   async "cannot signal the agent or another container"({ t, sandbox }) {
@@ -425,6 +454,18 @@ for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as con
     await sandbox.close();
     t.deepEqual(groupsLeft(cgroupRoot), []);
     t.deepEqual(processesWith(directory), []);
+  });
+
+  test.serial(`F100 ${kind}: a spawner that hangs is noticed by its silence and replaced`, async (t) => {
+    const { sandbox, directory } = await openHostile(kind);
+    t.teardown(() => sandbox.close());
+    const victim = await Victim.start(sandbox, "node");
+    const lost = new Promise<void>((resolve) => sandbox.onSpawnerLost(resolve));
+    const { spawner } = JSON.parse(readFileSync(join(directory, "owner"), "utf8")) as { spawner: { pid: number } };
+    process.kill(spawner.pid, "SIGSTOP");
+    await lost;
+    t.is((await victim.ended).cause.kind, "spawnerLost");
+    t.is(await (await Victim.start(sandbox, "node")).run("return 3"), 3);
   });
 
   test.serial(`F100 ${kind}: after a spawner killed with -9 containers end as spawnerLost, and starting works again`, async (t) => {
