@@ -17,12 +17,12 @@ const ok = (check: string, detail: string): Finding => ({ check, verdict: "ok", 
 const warn = (check: string, detail: string, next: string): Finding => ({ check, verdict: "warn", detail, next });
 const fail = (check: string, detail: string, next: string): Finding => ({ check, verdict: "fail", detail, next });
 
-/** The broker itself. `origin`: where the connection came from. */
-export function judgeBroker(view: BrokerView, origin: string): Finding[] {
+/** The broker itself. `origin`: where the connection came from; `program`: where its nats-server came from, when it runs here. */
+export function judgeBroker(view: BrokerView, origin: string, program?: string): Finding[] {
   const found = [ok("connection", `${view.url}, by ${origin}; round trip ${view.roundTripMs} ms`)];
   found.push(
     view.features.dropsHungClients
-      ? ok("broker", `nats-server ${view.version}`)
+      ? ok("broker", `nats-server ${view.version}, ${program === undefined ? "not started by a pilot up of this user" : `from ${program}`}`)
       : warn(
           "broker",
           `nats-server ${view.version}: reduced; a hung host may keep calls, so hosts do not answer directly`,

@@ -47,7 +47,7 @@ export function explain(thrown: unknown, debug: boolean): string {
     `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,
     ...functionStack(fault),
     `  fault: ${CULPRIT[fault.fault]}; ${AGAIN[fault.retry]}`,
-    `  next:  ${ERRORS[fault.name].cure}`,
+    `  next:  ${cureOf(fault)}`,
   ];
   if (debug) text.push(stackOf(fault));
   return text.join("\n");
@@ -61,9 +61,15 @@ export function failureData(thrown: unknown): Record<string, unknown> {
     message: fault.message,
     fault: fault.fault,
     retry: fault.retry,
-    next: ERRORS[fault.name].cure,
+    next: cureOf(fault),
     ...(typeof fault.details?.["stack"] === "string" && { stack: fault.details["stack"] }),
   };
+}
+
+/** What to do next: where more is known than the table says, the fault has it in its details. */
+function cureOf(fault: Fault): string {
+  const known = fault.details?.["next"];
+  return typeof known === "string" ? printable(known).slice(0, 1_000) : ERRORS[fault.name].cure;
 }
 
 /** The stack of the function itself, when it threw: its own lines, never the platform's. */

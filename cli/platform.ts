@@ -4,8 +4,9 @@ import type { ConnectionSettings } from "../nodes/io/context.ts";
 import type { Connected } from "../nodes/io/nats.ts";
 import type { Request } from "../protocol/contract.ts";
 import { type Cli, note } from "./context.ts";
-import { Interrupted } from "./failure.ts";
+import { Interrupted, Usage } from "./failure.ts";
 import type { ConnectionValues } from "./flags.ts";
+import { advised, unreachable } from "./reach.ts";
 
 /**
  * Connects with the operator's rights where the context has them, runs `use`, and closes the connection.
@@ -19,9 +20,13 @@ export async function connected<T>(
 ): Promise<T> {
   const [settings, { connect }] = await Promise.all([settingsOf(cli, flags), import("../nodes/io/nats.ts")]);
   const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
-  const platform = await connect(settings, { name: "pilot", role: "operator", node });
+  const platform = await connect(settings, { name: "pilot", role: "operator", node }).catch((thrown: unknown) => {
+    throw unreachable(thrown, settings);
+  });
   try {
     return await Promise.race([use(platform), ...(follows ? [] : [interrupted(cli)])]);
+  } catch (thrown) {
+    throw thrown instanceof Interrupted || thrown instanceof Usage ? thrown : advised(thrown, settings);
   } finally {
     await platform.close();
   }

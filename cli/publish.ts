@@ -20,7 +20,12 @@ export interface Publication {
 
 /** `step` is told what begins. Rejects with the store's or the registry's Fault. */
 export async function publish(platform: Connected, bundle: Bundle, order: Publication, step: (what: string) => void = () => undefined) {
-  const [{ openCodeStore }, { deployFunction }] = await Promise.all([import("../nodes/io/code/store.ts"), import("./contracts.ts")]);
+  const [{ openCodeStore }, { deployFunction, listPools }] = await Promise.all([
+    import("../nodes/io/code/store.ts"),
+    import("./contracts.ts"),
+  ]);
+  // Before anything is stored: a broker that is not ours must stay as it was.
+  await platform.bus.ask(listPools, [], {});
   step("storing the code");
   const store = await openCodeStore(platform.nc);
   await store.put(bundle);

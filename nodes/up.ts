@@ -122,7 +122,8 @@ export async function up(options: UpOptions = {}): Promise<Running> {
     if (options.signal?.aborted) onAbort();
     await ready;
     const context = store.contextFile("operator");
-    unregister = await register({ nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now() }, environment);
+    const entry = { nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now(), brokerOrigin: broker.origin };
+    unregister = await register(entry, environment);
     const over = done.finally(async () => {
       options.signal?.removeEventListener("abort", onAbort);
       await leave();

@@ -137,7 +137,7 @@ const cold = command({
   args: [argument(target, "NAME[.VERSION]", "function to copy")],
   action: (cli, flags, callee) =>
     connected(cli, flags, async (platform) => {
-      const { showFunction, deployFunction, removeFunction } = await import("../contracts.ts");
+      const { showFunction, deployFunction, removeAccount, removeFunction } = await import("../contracts.ts");
       const shown = await platform.bus.ask(showFunction, [], { account: flags.account, name: callee.name });
       const original = pickVersion(shown.versions, callee);
       const { runtime, handler, digest, bytes, hasMap, environment, network } = original;
@@ -170,6 +170,8 @@ const cold = command({
           byRung.set(rung, sums);
         } finally {
           await platform.bus.ask(removeFunction, [], copy);
+          // Refused while another benchmark uses it, which then removes it.
+          await platform.bus.ask(removeAccount, [], { account: copy.account }).catch(() => undefined);
         }
         if (flags.pause > 0) await new Promise((resolve) => setTimeout(resolve, flags.pause));
       }

@@ -5,6 +5,7 @@ import { Fault } from "../../protocol/errors.ts";
 import { type FunctionLogs, functionLogs, LOG_STREAM_NAME } from "../../protocol/messages/logs.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { Connected } from "./nats.ts";
+import { storageFault } from "./storage-fault.ts";
 
 export interface LogQuery {
   /** Undefined: all accounts. */
@@ -32,7 +33,7 @@ const FORGOTTEN_NS = 60 * 1_000_000_000;
 
 /** In the order of the stream. Throws Fault NotFound when no logs are kept here. Malformed records are skipped. */
 export async function* readLogs({ nc }: Connected, query: LogQuery): AsyncGenerator<LogBatch> {
-  const manager = await nc.jetstreamManager();
+  const manager = await storageFault("no function logs can be read", () => nc.jetstreamManager());
   const made = await manager.consumers
     .add(LOG_STREAM_NAME, {
       ack_policy: AckPolicy.None,

@@ -17,6 +17,8 @@ export interface RunningEntry {
   readonly pid: number;
   /** Epoch ms. */
   readonly startedAt: number;
+  /** Where its nats-server came from, for people. */
+  readonly brokerOrigin?: string;
 }
 
 /** `${PILOT_STATE_HOME:-${XDG_STATE_HOME:-~/.local/state}/pilotlight}/running`. */
@@ -55,11 +57,11 @@ export async function listRunning(environment: NodeJS.ProcessEnv = process.env):
 async function read(file: string): Promise<RunningEntry | undefined> {
   try {
     const found = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
-    const { nats, store, context, pid, startedAt: since, process: identity } = found;
+    const { nats, store, context, pid, startedAt: since, process: identity, brokerOrigin } = found;
     if (typeof nats !== "string" || typeof store !== "string" || typeof context !== "string") return undefined;
     if (typeof pid !== "number" || typeof since !== "number") return undefined;
     if (typeof identity !== "string" || (await startedAt(pid)) !== identity) return undefined;
-    return { nats, store, context, pid, startedAt: since };
+    return { nats, store, context, pid, startedAt: since, ...(typeof brokerOrigin === "string" && { brokerOrigin }) };
   } catch {
     return undefined;
   }

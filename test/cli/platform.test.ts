@@ -76,7 +76,8 @@ test("F001 F003 F015 up, deploy and invoke work with one command each, and Ctrl-
   t.regex((await pilot(["fn", "where", "greet"])).stdout, /host-1/);
   const doctor = await pilot(["doctor", "--json"]);
   t.is(doctor.code, 0, doctor.stdout);
-  t.regex(doctor.stdout, /"canary node","verdict":"ok"/);
+  for (const path of ["keeper", "frontend", "direct"]) t.regex(doctor.stdout, new RegExp(`"canary node ${path}","verdict":"ok"`));
+  t.notRegex((await pilot(["account", "ls"])).stdout, /pilot-doctor/, "what doctor made is gone");
 
   // F015: with nothing kept warm, a new account's first call boots an instance.
   const none = await pilot(["pool", "set", "warm", "0", "--json"]);
@@ -92,5 +93,5 @@ test("F001 F003 F015 up, deploy and invoke work with one command each, and Ctrl-
   stop.abort();
   const ended = await platform;
   t.is(ended.code, 0, ended.stderr);
-  t.is((await pilot(["fn", "ls"])).code, 3, "nothing runs any more");
+  t.is((await pilot(["fn", "ls", "-s", line.nats])).code, 3, "nothing runs any more");
 });

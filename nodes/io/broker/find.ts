@@ -75,7 +75,9 @@ export async function findBroker(options: FindBroker): Promise<FoundBroker> {
   }
   const reduced = own[0];
   if (reduced !== undefined) return reduced;
-  throw new Fault("Unavailable", installAdvice(reasons, platform));
+  throw new Fault("Unavailable", installAdvice(reasons, platform), {
+    next: "Install one with a command of these, or name one with --broker.",
+  });
 }
 
 /** `${XDG_CACHE_HOME:-~/.cache}/pilotlight/nats-server`. A relative XDG_CACHE_HOME is ignored, as its specification says. */
@@ -87,9 +89,11 @@ function cacheDirectory(environment: NodeJS.ProcessEnv): string {
 async function given(path: string): Promise<FoundBroker> {
   const found = await usable(path, "the given path");
   if (found !== undefined) return found;
+  if (/^[a-z]+:\/\//.test(path))
+    throw new Fault("BadRequest", `${path} is an address: a broker that runs already cannot be used; name the nats-server program`);
   const version = await versionOf(path);
   throw new Fault(
-    "Unavailable",
+    "BadRequest",
     version === undefined
       ? `${path} is no nats-server that can be run here`
       : `${path} is nats-server ${version}; at least ${BROKER_SUPPORT.reduced} is needed, ${BROKER_VERSION} is best`,

@@ -79,7 +79,7 @@ test("a given program is the only one that is tried", async (t) => {
   t.regex(error?.message ?? "", /2\.8\.1; at least 2\.9\.0/);
   await t.throwsAsync(findBroker(await bare(room, { path: join(room, "absent") })), {
     instanceOf: Fault,
-    name: "Unavailable",
+    name: "BadRequest",
   });
 });
 
