@@ -88,7 +88,12 @@ const askFleet = (connection: Connected) => connection.bus.ask(showFleet, [], {}
 export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry"> = {}): Promise<Platform> {
   // Commands on this machine must not find it.
   const state = await mkdtemp(join(tmpdir(), "pilotlight-bench-"));
-  const running = await up({ port: 0, temporary: true, environment: { ...process.env, PILOT_STATE_HOME: state }, ...options });
+  const running = await up({ port: 0, temporary: true, environment: { ...process.env, PILOT_STATE_HOME: state }, ...options }).catch(
+    async (thrown: unknown) => {
+      await rm(state, { recursive: true, force: true });
+      throw thrown;
+    },
+  );
   const ended: { connection?: Connected } = {};
   const stop = atEnd(async () => {
     await ended.connection?.close();
@@ -121,8 +126,7 @@ export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" 
         await publish(connection, bundle, { account, name, settings: order });
         if (direct !== undefined) await connection.bus.ask(setFunction, [], { account, name, change: { direct } });
       },
-      preload: async (account, name, count) =>
-        void (await connection.bus.ask(preloadFunction, [], { account, name, count })),
+      preload: async (account, name, count) => void (await connection.bus.ask(preloadFunction, [], { account, name, count })),
       remove: async (account, name) => void (await connection.bus.ask(removeFunction, [], { account, name })),
       pool: async (runtime, warm) => void (await connection.bus.ask(setPool, [], { runtime, memoryMb: INSTANCE_MB, warm })),
       fleet: () => askFleet(connection),
