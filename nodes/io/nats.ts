@@ -24,6 +24,11 @@ export interface ConnectOptions {
   readonly log?: Log;
   /** Nodes wait for a broker that is still starting and reconnect for ever; commands give up at once. Default false. */
   readonly patient?: boolean;
+  /**
+   * True: the broker is asked several times a second whether it is there, and one that does not answer counts as not connected,
+   * though the line stands. For the connection by which nodes judge each other. Default false.
+   */
+  readonly probed?: boolean;
   /** Called when the connection is lost and when it is back. */
   readonly onStatus?: (status: "disconnected" | "reconnected") => void;
 }
@@ -59,7 +64,8 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     }
   })();
   const services: Service[] = [];
-  const bus = openBus(nc, options, status, services);
+  const answers = options.probed === true ? probe(nc) : () => true;
+  const bus = openBus(nc, options, () => status.connected && answers(), services);
   return {
     bus,
     caller: openCaller(nc, connection.inboxPrefix ?? "_INBOX"),
@@ -69,6 +75,28 @@ export async function connect(connection: Connection, options: ConnectOptions): 
       await nc.drain().catch(() => nc.close());
     },
   };
+}
+
+/** Pause between two questions to the broker. */
+const PROBE_MS = 250;
+/** A broker that owes an answer for this long stands still; well below what a host may be silent, and a busy one answers in time. */
+const PROBE_LATE_MS = 400;
+
+/** Tells whether the broker answers. It may hang while its connections stand, and then nobody can be heard. */
+function probe(nc: NatsConnection): () => boolean {
+  let askedAt: number | undefined;
+  const answered = (): void => {
+    askedAt = undefined;
+  };
+  const timer = setInterval(() => {
+    if (nc.isClosed()) clearInterval(timer);
+    else if (askedAt === undefined) {
+      askedAt = performance.now();
+      nc.flush().then(answered, answered);
+    }
+  }, PROBE_MS);
+  timer.unref();
+  return () => askedAt === undefined || performance.now() - askedAt <= PROBE_LATE_MS;
 }
 
 function dialOptions(connection: Connection, options: ConnectOptions): ConnectionOptions {
@@ -101,7 +129,7 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
   };
 }
 
-function openBus(nc: NatsConnection, options: ConnectOptions, status: { connected: boolean }, services: Service[]): Bus {
+function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => boolean, services: Service[]): Bus {
   const { log } = options;
   let service: Promise<Service> | undefined;
   const endpoints = new Map<string, number>();
@@ -126,7 +154,7 @@ function openBus(nc: NatsConnection, options: ConnectOptions, status: { connecte
 
   return {
     get connected() {
-      return status.connected;
+      return connected();
     },
     listen: (subject, { queue }, listener) => listen(subject, queue, listener),
     send(subject, body, reply, headers) {

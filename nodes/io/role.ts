@@ -43,6 +43,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
         role: settings.role,
         node: settings.node,
         patient: true,
+        probed: purpose === "control",
         ...(log !== undefined && { log }),
         onStatus: (status) => log?.warn(`${status === "disconnected" ? "lost" : "regained"} the broker`, { connection: purpose }),
       });

@@ -82,3 +82,47 @@ for (const [how, signal] of [["killed", "SIGKILL"], ["restarted in order", "SIGT
     );
   });
 }
+
+test("a broker that stands still for longer than a host may be silent costs no call and no node", async (t) => {
+  await direct();
+  const running = [1, 2, 3, 4, 5].map(number);
+  const calls = running.map((n, at) => platform.call(at % 2 === 0 ? "placed" : "direct", { n, ms: 2_000 }, PATIENT, 45_000));
+  await started(...running);
+  const holder = number();
+  calls.push(platform.call("single", { n: holder, ms: RUN_MS }, PATIENT, 45_000));
+  await started(holder);
+  const waiting = [1, 2, 3, 4].map(number);
+  calls.push(...waiting.map((n) => platform.call("single", { n, ms: 10 }, PATIENT, 45_000)));
+  const before = await losses();
+  const pids = NODES.map((name) => pidOf(platform, name));
+  const broker = pidOf(platform, "broker");
+  process.kill(broker, "SIGSTOP");
+  const until4s = performance.now() + 4_000;
+  await until(() => performance.now() > until4s, "four seconds", PATIENCE_MS);
+  process.kill(broker, "SIGCONT");
+  for (const ended of await Promise.all(calls)) t.is(ended.error, undefined, ended.message);
+  t.is(await losses(), before);
+  t.deepEqual(NODES.map((name) => pidOf(platform, name)), pids);
+  t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+  await servesAgain(platform, "direct", number());
+});
+
+test("a broker that stands still with ten calls in hand and is then killed: each ends in its answer, a typed error or the caller's own timeout, nothing runs twice, and no node is declared lost", async (t) => {
+  await direct();
+  const running = [1, 2, 3, 4, 5].map(number);
+  const calls = running.map((n, at) => platform.call(at % 2 === 0 ? "placed" : "direct", { n, ms: 1_000 + at * 1_500 }, PATIENT, 20_000));
+  await started(...running);
+  calls.push(...[1, 2, 3, 4, 5].map((n) => platform.call("single", { n: number(), ms: 100 * n }, PATIENT, 20_000)));
+  const before = await losses();
+  const old = pidOf(platform, "broker");
+  process.kill(old, "SIGSTOP");
+  const until4s = performance.now() + 4_000;
+  await until(() => performance.now() > until4s, "four seconds", PATIENCE_MS);
+  await killAndAwait(platform, "broker");
+  const ends = await Promise.all(calls);
+  for (const ended of ends) t.true(ended.error === undefined || isSilence(ended) || ["Throttled", "Unavailable"].includes(ended.error), `${ended.error}: ${ended.message}`);
+  t.log(`seen: ${ends.filter((one) => one.error === undefined).length} of ${ends.length} answered, ${ends.filter(isSilence).length} in the caller's own timeout`);
+  t.is(await losses(), before);
+  t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+  for (const target of ["placed", "direct", "single"]) await servesAgain(platform, target, number());
+});
