@@ -46,7 +46,11 @@ export const event: Question = {
     const lines = (name: string, times: readonly number[][]) =>
       [0.5, 0.99].map((share) => figure(`${name}, p${share * 100}`, "ms", spread(times.map((one) => percentile(one, share)))));
     return {
-      figures: [...lines("retrieval → start", rounds.events), ...lines("receipt → start, warm", rounds.warm), ...lines("receipt → start, hot", rounds.hot)],
+      figures: [
+        ...lines("retrieval → start", rounds.events),
+        ...lines("receipt → start, warm", rounds.warm),
+        ...lines("receipt → start, hot", rounds.hot),
+      ],
       lost: seen.lost,
       doubled: platform.caller.doubled,
       broker: platform.broker,
@@ -110,7 +114,10 @@ async function hotStarts(platform: Platform, count: number, seen: { lost: number
 async function warmStarts(platform: Platform, count: number, seen: { lost: number }): Promise<number[]> {
   const times: number[] = [];
   for (let index = 0; index < count; index += 1) {
-    await platform.untilFleet("a warm instance", (host) => host.instances.every(({ state }) => state !== "booting") && host.instances.some(({ state }) => state === "warm"));
+    await platform.untilFleet(
+      "a warm instance",
+      (host) => host.instances.every(({ state }) => state !== "booting") && host.instances.some(({ state }) => state === "warm"),
+    );
     const account = freshName("event");
     await platform.deploy(account, "first", { source: waiting(account), runtime: "node" }, PASSING);
     const one = await started(platform, account, "first", EMPTY).catch(() => undefined);

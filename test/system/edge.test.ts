@@ -38,8 +38,29 @@ const byHand = async (t: Asserts, options?: Parameters<typeof openWire>[1]): Pro
 
 test("who has only the address hears no call, no node, no store and no other role", async (t) => {
   const nc = await attacker(t);
-  const hears = (subject: string, queue?: string) => refused(nc, () => void nc.subscribe(subject, { callback: () => undefined, ...(queue !== undefined && { queue }) }));
-  for (const subject of [">", "*.>", "*.*.>", "_pilot.>", "pilot.>", "pilot.fn.>", "pilot.fn.main.echo", "pilot.inline.>", "_pilot.inbox.>", "_pilot.inbox.host.>", "_pilot.back.>", "_pilot.logs.>", "_INBOX.operator.>", "$JS.>", "$JS.API.>", "$KV.>", "$O.>", "$SRV.>", "$SYS.>"]) {
+  const hears = (subject: string, queue?: string) =>
+    refused(nc, () => void nc.subscribe(subject, { callback: () => undefined, ...(queue !== undefined && { queue }) }));
+  for (const subject of [
+    ">",
+    "*.>",
+    "*.*.>",
+    "_pilot.>",
+    "pilot.>",
+    "pilot.fn.>",
+    "pilot.fn.main.echo",
+    "pilot.inline.>",
+    "_pilot.inbox.>",
+    "_pilot.inbox.host.>",
+    "_pilot.back.>",
+    "_pilot.logs.>",
+    "_INBOX.operator.>",
+    "$JS.>",
+    "$JS.API.>",
+    "$KV.>",
+    "$O.>",
+    "$SRV.>",
+    "$SYS.>",
+  ]) {
     t.true(await hears(subject), subject);
   }
   // As a member of the desk it would be given other people's calls to answer.
@@ -88,7 +109,11 @@ test("who has only the address changes nothing and asks no node", async (t) => {
 test("the users of roles are not to be had by guessing, and a wrong password is nobody", async (t) => {
   for (const user of ["operator", "scheduler-1", "frontend-1", "host-1", "system"]) {
     for (const pass of ["", user, "guess", "null"]) {
-      await t.throwsAsync(dial({ servers: platform.running.nats, user, pass, reconnect: false }), { message: /Authorization/i }, `${user} ${pass}`);
+      await t.throwsAsync(
+        dial({ servers: platform.running.nats, user, pass, reconnect: false }),
+        { message: /Authorization/i },
+        `${user} ${pass}`,
+      );
     }
   }
   await t.throwsAsync(dial({ servers: platform.running.nats, token: "guess", reconnect: false }), { message: /Authorization/i });
@@ -96,11 +121,18 @@ test("the users of roles are not to be had by guessing, and a wrong password is 
 
 test("bodies as large as the broker takes are refused with their size, many at once, and others are served meanwhile", async (t) => {
   const body = new Uint8Array(LIMITS.brokerPayload.value).fill(0x7b);
-  const flood = Array.from({ length: 40 }, () => platform.anonymous.caller.call("pilot.fn.main.echo", body, { timeoutMs: 60_000 }).then(() => "answered", (thrown: Error) => `${thrown.name}: ${thrown.message}`));
+  const flood = Array.from({ length: 40 }, () =>
+    platform.anonymous.caller.call("pilot.fn.main.echo", body, { timeoutMs: 60_000 }).then(
+      () => "answered",
+      (thrown: Error) => `${thrown.name}: ${thrown.message}`,
+    ),
+  );
   await works(t);
   for (const answer of await Promise.all(flood)) t.regex(answer, /^PayloadTooLarge/);
   const largest = new Uint8Array(BODY_LIMIT).fill(0x7b);
-  for (const ended of await Promise.all(Array.from({ length: 24 }, () => platform.call("echo", largest, { "Pilot-Deadline": "30000" }, 60_000)))) {
+  for (const ended of await Promise.all(
+    Array.from({ length: 24 }, () => platform.call("echo", largest, { "Pilot-Deadline": "30000" }, 60_000)),
+  )) {
     if (ended.error === undefined) t.is(ended.body.length, BODY_LIMIT);
     else t.is(ended.error, "Throttled", ended.message);
   }
@@ -187,6 +219,36 @@ test("header blocks of every form get an answer or a typed error, never silence,
   await works(t);
 });
 
+test("names with wildcards, and subjects that are no call, get a typed error", async (t) => {
+  const wire = await byHand(t);
+  wire.send("SUB _INBOX.names.> 1\r\n");
+  const subjects = [
+    "pilot.fn.main.*",
+    "pilot.fn.*.echo",
+    "pilot.fn.main.>",
+    "pilot.fn.>",
+    "pilot.fn.*.*",
+    "pilot.fn.main.echo.*",
+    "pilot.fn.main.echo.live.more",
+    "pilot.fn.main.ECHO",
+    "pilot.fn.main.-echo",
+    "pilot.fn.main.0",
+    "pilot.inline.*",
+    "pilot.inline.a.b",
+    `pilot.fn.main.${"x".repeat(3_000)}`,
+  ];
+  for (const [nth, subject] of subjects.entries()) {
+    const reply = `_INBOX.names.${nth}`;
+    wire.send(`PUB ${subject} ${reply} 2\r\n{}\r\n`);
+    const text = await wire
+      .hears(new RegExp(`MSG ${reply.replaceAll(".", "\\.")} 1 [0-9 ]+\r\n`), 15_000)
+      .catch(() => `MSG ${reply} silence`);
+    const answer = text.slice(text.indexOf(`MSG ${reply} `));
+    t.regex(answer.slice(0, 400), subject === "pilot.fn.main.0" ? /FunctionNotFound/ : /BadName|BadRequest/, subject.slice(0, 60));
+  }
+  await works(t);
+});
+
 test("a call that names another caller's inbox makes nobody take a foreign answer for its own", async (t) => {
   const victim = await attacker(t);
   const nc = await attacker(t);
@@ -222,15 +284,47 @@ test("a function cannot publish outside its account's own tree", async (t) => {
     },
   });
   await platform.operator.nc.flush();
-  const bad = ["", "*", ">", "a.*", "a.>", "a..b", ".a", "a.", "..", "a b", "a\tb", "a\r\nPUB _pilot.host.host-1 0\r\n", "a\u0000b", "ü", "../other.x", "x".repeat(10_240), "x.".repeat(5_000)];
-  const fine = ["a", "$SYS.REQ", "_pilot.host.host-1", "$JS.API.STREAM.DELETE.KV_pilot_functions", "pilot.pub.other.x", "-err", "x".repeat(LIMITS.publishSubject.value)];
+  const bad = [
+    "",
+    "*",
+    ">",
+    "a.*",
+    "a.>",
+    "a..b",
+    ".a",
+    "a.",
+    "..",
+    "a b",
+    "a\tb",
+    "a\r\nPUB _pilot.host.host-1 0\r\n",
+    "a\u0000b",
+    "ü",
+    "../other.x",
+    "x".repeat(10_240),
+    "x.".repeat(5_000),
+  ];
+  const fine = [
+    "a",
+    "$SYS.REQ",
+    "_pilot.host.host-1",
+    "$JS.API.STREAM.DELETE.KV_pilot_functions",
+    "pilot.pub.other.x",
+    "-err",
+    "x".repeat(LIMITS.publishSubject.value),
+  ];
   const { value, error, message } = await platform.call("edge/publisher", { subjects: [...bad, ...fine] });
   t.is(error, undefined, message);
   const said = value as string[];
-  t.deepEqual(said.slice(bad.length), fine.map(() => "sent"));
+  t.deepEqual(
+    said.slice(bad.length),
+    fine.map(() => "sent"),
+  );
   for (const [at, subject] of bad.entries()) t.is(said[at], "BadRequest", JSON.stringify(subject.slice(0, 40)));
   await until(() => heard.length >= fine.length, "what was sent");
-  t.deepEqual(heard.filter((subject) => !subject.startsWith("pilot.pub.edge.")), []);
+  t.deepEqual(
+    heard.filter((subject) => !subject.startsWith("pilot.pub.edge.")),
+    [],
+  );
   all.unsubscribe();
   await works(t);
 });
@@ -245,12 +339,37 @@ test("a function can call only functions of its own account, whatever it writes"
       return said;
     };`;
   await platform.deploy("reaching", source, { account: "edge" });
-  const targets = ["secret", "bank.secret", "bank/secret", "bank:secret", "../bank/secret", "pilot.fn.bank.secret", "bank.secret.live", "*", ">", "", "friend.*", "friend.>", "friend..", "friend ", "Friend", "x".repeat(10_240), "friend\r\n", "_pilot.host.host-1", "friend"];
+  const targets = [
+    "secret",
+    "bank.secret",
+    "bank/secret",
+    "bank:secret",
+    "../bank/secret",
+    "pilot.fn.bank.secret",
+    "bank.secret.live",
+    "*",
+    ">",
+    "",
+    "friend.*",
+    "friend.>",
+    "friend..",
+    "friend ",
+    "Friend",
+    "x".repeat(10_240),
+    "friend\r\n",
+    "_pilot.host.host-1",
+    "friend",
+  ];
   const { value, error, message } = await platform.call("edge/reaching", { targets });
   t.is(error, undefined, message);
   const said = value as string[];
   t.is(said.at(-1), "got friend");
-  for (const [at, answer] of said.slice(0, -1).entries()) t.regex(answer, /^(BadName|BadRequest|FunctionNotFound|NotFound|VersionNotFound|AliasNotFound)$/, JSON.stringify(targets[at]?.slice(0, 40)));
+  for (const [at, answer] of said.slice(0, -1).entries())
+    t.regex(
+      answer,
+      /^(BadName|BadRequest|FunctionNotFound|NotFound|VersionNotFound|AliasNotFound)$/,
+      JSON.stringify(targets[at]?.slice(0, 40)),
+    );
   await works(t);
 });
 
@@ -270,7 +389,8 @@ test("what a function keeps is its account's alone, under keys that cannot leave
   const fine = ["a", "a.b.c", "a/b", "../bank/a", "-_=", "x".repeat(256)];
   const refusedKeys = (await platform.call("edge/keeping", { puts: bad })).value as string[];
   for (const [at, answer] of refusedKeys.entries()) t.is(answer, "BadRequest", JSON.stringify(bad[at]?.slice(0, 40)));
-  const good = (await platform.call("edge/keeping", { puts: fine.filter((key) => !key.includes("..")), gets: ["a", "a.b.c", "a/b"] })).value as string[];
+  const good = (await platform.call("edge/keeping", { puts: fine.filter((key) => !key.includes("..")), gets: ["a", "a.b.c", "a/b"] }))
+    .value as string[];
   t.deepEqual([...new Set(good)].sort(), ["kept", "put"]);
   const other = (await platform.call("bank/keeping", { gets: ["a", "edge.a", "edge/a", "a.b.c", "a/b"] })).value as string[];
   t.deepEqual([...new Set(other)], ["nothing"]);

@@ -1,11 +1,14 @@
 /** What a function is given and what it may do, in both languages, on real processes. */
+import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
-import { publish, type Publication } from "../../cli/publish.ts";
+import { type Publication, publish } from "../../cli/publish.ts";
 import { type BundleOptions, makeBundle } from "../../nodes/io/bundle/index.ts";
-import { setAlias } from "../../protocol/messages/registry.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { preloadFunction } from "../../protocol/messages/fleet.ts";
+import { listAccounts, setAlias } from "../../protocol/messages/registry.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { readLogs } from "../support/read-logs.ts";
 import { temporaryDirectory } from "../support/temp.ts";
@@ -77,7 +80,9 @@ def handler(event, context):
 async function acts(t: ExecutionContext<never>, name: string, source: string, runtime: "node" | "python"): Promise<void> {
   const version = await platform.deploy(name, source, { runtime, settings: { memoryMb: 160, timeoutMs: 20_000 } });
   const heard: [string, number[]][] = [];
-  const subscription = platform.anonymous.nc.subscribe(`pilot.pub.main.${runtime}.>`, { callback: (_, message) => heard.push([message.subject, [...message.data]]) });
+  const subscription = platform.anonymous.nc.subscribe(`pilot.pub.main.${runtime}.>`, {
+    callback: (_, message) => heard.push([message.subject, [...message.data]]),
+  });
   await platform.anonymous.nc.flush();
   const { value, error, message, headers } = await platform.call(name, { nth: 7 });
   t.is(error, undefined, message);
@@ -97,16 +102,30 @@ async function acts(t: ExecutionContext<never>, name: string, source: string, ru
   t.true(first > 0 && first <= 20_000 && later < first && later >= 0, `${first} then ${later}`);
   await until(() => heard.length >= 2, "what was published");
   t.deepEqual(heard, [
-    [`pilot.pub.main.${runtime}.done`, [...new TextEncoder().encode(runtime === "node" ? '{"nth":7}' : heard[0] ? new TextDecoder().decode(Uint8Array.from(heard[0][1])) : "")]],
+    [
+      `pilot.pub.main.${runtime}.done`,
+      [
+        ...new TextEncoder().encode(
+          runtime === "node" ? '{"nth":7}' : heard[0] ? new TextDecoder().decode(Uint8Array.from(heard[0][1])) : "",
+        ),
+      ],
+    ],
     [`pilot.pub.main.${runtime}.bytes`, [0, 255, 1]],
   ]);
   t.deepEqual(JSON.parse(new TextDecoder().decode(Uint8Array.from(heard[0]?.[1] ?? []))), { nth: 7 });
   subscription.unsubscribe();
-  const lines = await until(async () => {
-    const found = (await readLogs(platform.operator, "main", name)).filter((line) => line.call === headers["Pilot-Call"]);
-    return found.length >= 2 ? found : undefined;
-  }, "both lines", 20_000);
-  t.true(lines.some((line) => line.stream === "stderr" && line.text === "to stderr"), JSON.stringify(lines));
+  const lines = await until(
+    async () => {
+      const found = (await readLogs(platform.operator, "main", name)).filter((line) => line.call === headers["Pilot-Call"]);
+      return found.length >= 2 ? found : undefined;
+    },
+    "both lines",
+    20_000,
+  );
+  t.true(
+    lines.some((line) => line.stream === "stderr" && line.text === "to stderr"),
+    JSON.stringify(lines),
+  );
   const log = lines.find((line) => line.stream === "log");
   t.like(JSON.parse(log?.text ?? "{}"), { level: "warn", msg: "from the context", nth: 7 });
 }
@@ -131,7 +150,10 @@ def handler(event, context):
     except OSError as error:
         return type(error).__name__
 `;
-  for (const [runtime, source] of [["node", node], ["python", python]] as const) {
+  for (const [runtime, source] of [
+    ["node", node],
+    ["python", python],
+  ] as const) {
     await platform.deploy(`online-${runtime}`, source, { runtime, network: true });
     await platform.deploy(`offline-${runtime}`, source, { runtime });
     t.is((await platform.call(`online-${runtime}`, { port }, { "Pilot-Deadline": "20000" })).value, "reached", runtime);
@@ -144,11 +166,19 @@ def handler(event, context):
 test("variables given at deploy are the function's environment, and none of the host's is", async (t) => {
   const environment = { GREETING: "guten Tag", EMPTY: "", ODD: "a=b\nc" };
   await platform.deploy("env-node", "export const handler = () => process.env", { environment });
-  await platform.deploy("env-python", "import os\ndef handler(event, context):\n    return dict(os.environ)\n", { runtime: "python", environment });
+  await platform.deploy("env-python", "import os\ndef handler(event, context):\n    return dict(os.environ)\n", {
+    runtime: "python",
+    environment,
+  });
   for (const name of ["env-node", "env-python"]) {
     const seen = (await platform.call(name)).value as Record<string, string>;
     t.like(seen, environment, name);
-    const strange = Object.keys(seen).filter((key) => process.env[key] !== undefined && seen[key] === process.env[key] && !["PATH", "LANG", "LC_ALL", "HOME", "PWD", "SHLVL", "_", "TZ"].includes(key));
+    const strange = Object.keys(seen).filter(
+      (key) =>
+        process.env[key] !== undefined &&
+        seen[key] === process.env[key] &&
+        !["PATH", "LANG", "LC_ALL", "HOME", "PWD", "SHLVL", "_", "TZ"].includes(key),
+    );
     t.deepEqual(strange, [], name);
     // Who it is, it may know; where the platform is, it may not.
     const ours = Object.keys(seen).filter((key) => /^(PILOT|NATS|npm)_/i.test(key));
@@ -170,7 +200,8 @@ test("a handler of another name and module runs, and one that is not there is re
 test("a directory runs with its node_modules, or with the Python packages that are vendored in it", async (t) => {
   const node = await files(t, {
     "package.json": '{"name":"app","type":"module","main":"index.js"}',
-    "index.js": 'import { shout } from "loud"; import tables from "./tables.json" with { type: "json" }; export const handler = ({ text }) => shout(text) + tables.mark;',
+    "index.js":
+      'import { shout } from "loud"; import tables from "./tables.json" with { type: "json" }; export const handler = ({ text }) => shout(text) + tables.mark;',
     "tables.json": '{"mark":"!"}',
     "node_modules/loud/package.json": '{"name":"loud","version":"1.0.0","main":"main.cjs"}',
     "node_modules/loud/main.cjs": 'exports.shout = (text) => require("./deep/upper.cjs")(text);',
@@ -180,7 +211,8 @@ test("a directory runs with its node_modules, or with the Python packages that a
   const loud = await platform.call("loud", { text: "hey" });
   t.is(loud.value, "HEY!", loud.message);
   const python = await files(t, {
-    "main.py": "from loudly import shout\nfrom loudly.data import mark\ndef handler(event, context):\n    return shout(event['text']) + mark()\n",
+    "main.py":
+      "from loudly import shout\nfrom loudly.data import mark\ndef handler(event, context):\n    return shout(event['text']) + mark()\n",
     "vendor/loudly/__init__.py": "def shout(text):\n    return text.upper()\n",
     "vendor/loudly/data.py": "import pkgutil\ndef mark():\n    return pkgutil.get_data('loudly', 'mark.txt').decode().strip()\n",
     "vendor/loudly/mark.txt": "!\n",
@@ -190,11 +222,67 @@ test("a directory runs with its node_modules, or with the Python packages that a
   t.is(pyloud.value, "HEY!", pyloud.message);
 });
 
+test("code above a megabyte runs in both languages, and is downloaded once for all containers of it", async (t) => {
+  // More than what is sent by frame: it goes into the instance as a file.
+  const table = Array.from({ length: 60_000 }, (_, nth) => `"row ${nth} of the table"`).join(",\n");
+  const node = await files(t, {
+    "large.mjs": `const table = [${table}];\nexport const handler = ({ at }) => new Promise((resolve) => setTimeout(resolve, 300, table[at]));\n`,
+  });
+  const python = await files(t, {
+    "large.py": `import time\nTABLE = [${table}]\ndef handler(event, context):\n    time.sleep(0.3)\n    return TABLE[event["at"]]\n`,
+    "data.bin": "",
+  });
+  // A zip makes texts small: noise stays what it is.
+  await writeFile(join(python, "data.bin"), randomBytes(1_500_000));
+  const downloads = async () => (await platform.fleet()).hosts.reduce((sum, host) => sum + host.downloads, 0);
+  for (const [name, path, account] of [
+    ["large", join(node, "large.mjs"), "largenode"],
+    ["pylarge", python, "largepython"],
+  ] as const) {
+    const { version } = await publish(platform.operator, await makeBundle(path, name === "pylarge" ? { handler: "large.handler" } : {}), {
+      account,
+      name,
+    });
+    t.true(version.bytes > LIMITS.codeSmall.value, `${name}: ${version.bytes}`);
+    const before = await downloads();
+    t.deepEqual(await platform.operator.bus.ask(preloadFunction, [], { account, name, count: 3 }), { ready: 3 });
+    const replies = await Promise.all(
+      [1, 2, 3].map((at) => platform.call(`${account}/${name}`, { at }, { "Pilot-Deadline": "30000" }, 60_000)),
+    );
+    t.deepEqual(
+      replies.map((reply) => reply.value ?? reply.message),
+      [1, 2, 3].map((at) => `row ${at} of the table`),
+    );
+    t.is(new Set(replies.map((reply) => reply.headers["Pilot-Container"])).size, 3);
+    t.is((await downloads()) - before, 1);
+  }
+});
+
+test("an account exists from its first deploy", async (t) => {
+  const accounts = async () => (await platform.operator.bus.ask(listAccounts, [], {})).accounts.map(({ name }) => name);
+  t.false((await accounts()).includes("newcomer"));
+  await platform.deploy("first", "export const handler = () => 1", { account: "newcomer" });
+  t.true((await accounts()).includes("newcomer"));
+  t.is((await platform.call("newcomer/first")).value, 1);
+  t.is((await platform.call("nobody/first")).error, "FunctionNotFound");
+});
+
 test("an alias with weights divides calls among its versions, whoever asks, and the qualifier names a version", async (t) => {
-  const [one, two] = [await platform.deploy("split", "export const handler = () => 1"), await platform.deploy("split", "export const handler = () => 2")];
+  const [one, two] = [
+    await platform.deploy("split", "export const handler = () => 1"),
+    await platform.deploy("split", "export const handler = () => 2"),
+  ];
   const shares = async (alias: string, weights: readonly (readonly [number, number])[]) =>
-    platform.operator.bus.ask(setAlias, [], { account: "main", name: "split", alias, shares: weights.map(([version, weight]) => ({ version, weight })) });
-  await shares("canary", [[one, 50], [two, 50]]);
+    platform.operator.bus.ask(setAlias, [], {
+      account: "main",
+      name: "split",
+      alias,
+      shares: weights.map(([version, weight]) => ({ version, weight })),
+    });
+  await shares("canary", [
+    [one, 50],
+    [two, 50],
+  ]);
   const seen = async (target: string, count: number) => {
     const values: unknown[] = [];
     for (let nth = 0; nth < count; nth++) values.push((await platform.call(target)).value);
@@ -206,18 +294,29 @@ test("an alias with weights divides calls among its versions, whoever asks, and 
   t.is((await platform.call("split:99")).error, "FunctionNotFound");
   t.is((await platform.call("split:nowhere")).error, "FunctionNotFound");
   // The live alias too, also after it was answered directly.
-  await shares("live", [[one, 50], [two, 50]]);
+  await shares("live", [
+    [one, 50],
+    [two, 50],
+  ]);
   t.deepEqual([...new Set(await seen("split", 60))].sort(), [1, 2]);
   await shares("live", [[one, 100]]);
   t.deepEqual(new Set(await seen("split", 20)), new Set([1]));
 });
 
 test("code that fails only where it runs fails at the first call with the function's own stack, mapped to its source", async (t) => {
-  const typescript = await files(t, { "late.ts": "type Row = { id: string };\n\nfunction open(row?: Row): string {\n  return row!.id;\n}\nexport const id = open();\nexport const handler = () => id;\n" });
+  const typescript = await files(t, {
+    "late.ts":
+      "type Row = { id: string };\n\nfunction open(row?: Row): string {\n  return row!.id;\n}\nexport const id = open();\nexport const handler = () => id;\n",
+  });
   await deployAs(join(typescript, "late.ts"), {}, { name: "late" });
-  const python = await files(t, { "late.py": "def open_it(row):\n    return row['id']\n\nID = open_it({})\n\ndef handler(event, context):\n    return ID\n" });
+  const python = await files(t, {
+    "late.py": "def open_it(row):\n    return row['id']\n\nID = open_it({})\n\ndef handler(event, context):\n    return ID\n",
+  });
   await deployAs(join(python, "late.py"), {}, { name: "pylate" });
-  for (const [name, type, place] of [["late", /TypeError/, /late\.ts:4/], ["pylate", /KeyError/, /late\.py", line 2|late\.py:2/]] as const) {
+  for (const [name, type, place] of [
+    ["late", /TypeError/, /late\.ts:4/],
+    ["pylate", /KeyError/, /late\.py", line 2|late\.py:2/],
+  ] as const) {
     const reply = await platform.anonymous.nc.request(`pilot.fn.main.${name}`, "{}", { timeout: 30_000 });
     t.is(reply.headers?.get("Pilot-Error"), "HandlerError", name);
     const { message, stack } = reply.json<{ message: string; stack?: string }>();
@@ -242,7 +341,10 @@ test("each role is a micro service that answers $SRV.PING, INFO and STATS to the
   t.deepEqual([...new Set(pings.map((ping) => ping["name"]))].sort(), ROLES);
   for (const ping of pings) t.regex(String(ping["version"]), /^\d+\.\d+\.\d+/);
   const infos = await ask("INFO");
-  const subjects = (name: string) => infos.filter((info) => info["name"] === name).flatMap((info) => (info["endpoints"] as { subject: string }[]).map((endpoint) => endpoint.subject));
+  const subjects = (name: string) =>
+    infos
+      .filter((info) => info["name"] === name)
+      .flatMap((info) => (info["endpoints"] as { subject: string }[]).map((endpoint) => endpoint.subject));
   t.true(subjects("pilot-scheduler").includes("_pilot.service.registry.deploy"));
   t.true(subjects("pilot-host").includes("_pilot.agent.host-1.describe"));
   t.true(subjects("pilot-frontend").includes("_pilot.node.frontend-1.sync"));

@@ -19,18 +19,34 @@ test.after.always(() => platform?.stop());
 
 const ECHO = "export const handler = async (event) => event";
 const SLOW = "export const handler = ({ ms }) => new Promise((resolve) => setTimeout(resolve, ms ?? 0, ms))";
-const warm = () => until(async () => (await platform.fleet()).hosts.some((host) => host.instances.some((one) => one.runtime === "node" && one.state === "warm")), "a warm instance", 30_000);
+const warm = () =>
+  until(
+    async () => (await platform.fleet()).hosts.some((host) => host.instances.some((one) => one.runtime === "node" && one.state === "warm")),
+    "a warm instance",
+    30_000,
+  );
 
 /** The reply's stamps; the record must say the same. */
-async function recorded(t: ExecutionContext<never>, what: string, { headers, error, message }: Ended): Promise<readonly [number, number, number]> {
+async function recorded(
+  t: ExecutionContext<never>,
+  what: string,
+  { headers, error, message }: Ended,
+): Promise<readonly [number, number, number]> {
   t.is(error, undefined, `${what}: ${message}`);
   const id = headers["Pilot-Call"] ?? "";
-  const { call } = await until(async () => platform.operator.bus.ask(showCall, [], { id }).catch(() => undefined), `the record of ${what}`, 20_000);
+  const { call } = await until(
+    async () => platform.operator.bus.ask(showCall, [], { id }).catch(() => undefined),
+    `the record of ${what}`,
+    20_000,
+  );
   t.is(headers["Pilot-Times"], `${call.receivedAt};${call.startedAt};${call.endedAt}`, what);
   t.is(call.rung, headers["Pilot-Rung"] as typeof call.rung, what);
   t.true(call.receivedAt > 0 && call.receivedAt <= call.startedAt && call.startedAt <= call.endedAt, `${what}: ${headers["Pilot-Times"]}`);
   // Stamps with fractions: a whole millisecond would hide most of what happens on the hot path.
-  t.true([call.receivedAt, call.startedAt, call.endedAt].some((at) => !Number.isInteger(at)), what);
+  t.true(
+    [call.receivedAt, call.startedAt, call.endedAt].some((at) => !Number.isInteger(at)),
+    what,
+  );
   return [call.receivedAt, call.startedAt, call.endedAt];
 }
 
@@ -54,10 +70,14 @@ test("F026 F028 receipt and start are recorded on every rung and every path", as
   await platform.deploy("slow", SLOW, { account: "timing-cold" });
   take("cold", await platform.call("timing-cold/slow", {}, { "Pilot-Deadline": "30000" }));
   await platform.deploy("busy", ECHO, { account: "timing", settings: { class: "busy" } });
-  seen["direct"] = await until(async () => {
-    const reply = await platform.call("timing/busy");
-    return reply.headers["Pilot-Path"] === "direct" ? reply : undefined;
-  }, "a direct answer", 20_000);
+  seen["direct"] = await until(
+    async () => {
+      const reply = await platform.call("timing/busy");
+      return reply.headers["Pilot-Path"] === "direct" ? reply : undefined;
+    },
+    "a direct answer",
+    20_000,
+  );
   for (const [what, reply] of Object.entries(seen)) await recorded(t, what, reply);
   t.deepEqual(Object.keys(seen).sort(), ["cached", "cold", "direct", "hot", "own", "warm"]);
 });
@@ -109,7 +129,10 @@ test("F027 for each message that is pulled and run, retrieval, receipt and start
 test("F026 F027 the benchmark reports both figures, with no call lost or doubled", async (t) => {
   t.timeout(120_000);
   const bench = fileURLToPath(new URL("../../bench/index.js", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [bench, "event", "--quick", "--json", "--rounds", "1"], { timeout: 100_000, killSignal: "SIGTERM" });
+  const { stdout } = await promisify(execFile)(process.execPath, [bench, "event", "--quick", "--json", "--rounds", "1"], {
+    timeout: 100_000,
+    killSignal: "SIGTERM",
+  });
   const report = JSON.parse(stdout) as { lost: number; doubled: number; figures: { name: string; unit: string; median: number }[] };
   t.is(report.lost, 0);
   t.is(report.doubled, 0);
