@@ -2,6 +2,7 @@
 import anyTest, { type TestFn } from "ava";
 import { connect as dial, type NatsConnection } from "nats";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { setAccount } from "../../protocol/messages/registry.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { refused } from "../support/refused.ts";
 import { until } from "../support/until.ts";
@@ -216,6 +217,38 @@ test("header blocks of every form get an answer or a typed error, never silence,
       else t.regex(answer.slice(0, 600), error, `${name} ${said}`);
     }
   }
+  await works(t);
+});
+
+test("F009 malformed, unauthorised and unknown requests are refused with typed errors, and no pool, instance or cache changes", async (t) => {
+  await platform.deploy("closed", ECHO, { account: "suspended" });
+  await platform.operator.bus.ask(setAccount, [], { account: "suspended", create: false, active: false });
+  await platform.operator.bus.ask(setAccount, [], { account: "small", create: true, memoryMb: 64 });
+  await platform.deploy("little", ECHO, { account: "small", settings: { memoryMb: 64 } });
+  const capacity = async () => (await platform.fleet()).hosts.map((host) => ({ used: host.usedMb, instances: host.instances.map(({ id, account, containers }) => ({ id, account, containers: containers.length })), cache: host.cache.length, downloads: host.downloads }));
+  const settled = async () => {
+    const [first, second] = [JSON.stringify(await capacity()), JSON.stringify(await capacity())];
+    return first === second && !(await platform.fleet()).hosts.some((host) => host.instances.some(({ state }) => state === "booting" || state === "draining")) ? second : undefined;
+  };
+  const before = await until(settled, "the pool to be still", 30_000);
+  const refusals: readonly [string, string, Record<string, string>?][] = [
+    ["main/nothing", "FunctionNotFound"],
+    ["nobody/echo", "FunctionNotFound"],
+    ["main/echo:77", "FunctionNotFound"],
+    ["main/ECHO", "BadName"],
+    ["main/echo", "BadHeader", { "Pilot-Memory": "much" }],
+    ["main/echo", "BadHeader", { "Pilot-Wish": "gold" }],
+    ["main/echo", "ConfigurationUnavailable", { "Pilot-Runtime": "node@4" }],
+    ["suspended/closed", "NotAllowed"],
+    ["small/little", "NotAllowed", { "Pilot-Memory": "128" }],
+  ];
+  for (const [target, error, headers] of refusals) {
+    const reply = await platform.call(target, {}, headers);
+    t.is(reply.error, error, `${target} ${JSON.stringify(headers)}: ${reply.message}`);
+  }
+  t.is((await platform.raw("pilot.inline.suspended", bytes('{"code":"export const handler = () => 1"}'))).error, "NotAllowed");
+  t.is((await platform.raw("pilot.inline.main", bytes("{"))).error, "BadRequest");
+  t.is(JSON.stringify(await capacity()), before);
   await works(t);
 });
 

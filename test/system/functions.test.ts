@@ -11,6 +11,7 @@ import { preloadFunction } from "../../protocol/messages/fleet.ts";
 import { listAccounts, setAlias } from "../../protocol/messages/registry.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { readLogs } from "../support/read-logs.ts";
+import { runCli } from "../support/run-cli.ts";
 import { temporaryDirectory } from "../support/temp.ts";
 import { until } from "../support/until.ts";
 
@@ -256,6 +257,34 @@ test("code above a megabyte runs in both languages, and is downloaded once for a
     t.is(new Set(replies.map((reply) => reply.headers["Pilot-Container"])).size, 3);
     t.is((await downloads()) - before, 1);
   }
+});
+
+test("F005 the command line and the wire send the same request: the same body comes back, and the same error", async (t) => {
+  await platform.deploy("mirror", "export const handler = (event) => { if (event.fail) throw new RangeError('on purpose'); return event; }");
+  const invoke = (...words: string[]) => runCli(["invoke", "mirror", "-s", platform.running.nats, ...words]);
+  const wire = (body: string) => platform.anonymous.nc.request("pilot.fn.main.mirror", body, { timeout: 20_000 });
+  for (const body of ['{"x":1,"text":"ü\\n"}', "[1,2]", "not json \u0000", ""]) {
+    const [told, asked] = [await wire(body), await invoke("--data", body)];
+    t.is(asked.code, 0, asked.stderr);
+    t.deepEqual([...asked.bytes], [...told.data], JSON.stringify(body));
+  }
+  const [told, asked] = [await wire('{"fail":true}'), await invoke("--data", '{"fail":true}')];
+  t.is(told.headers?.get("Pilot-Error"), "HandlerError");
+  t.is(asked.code, 1);
+  t.is(asked.stdout, "");
+  t.true(asked.stderr.includes(told.headers?.get("Nats-Service-Error") ?? "nothing"), asked.stderr);
+});
+
+test("F003 what a function was registered with is shown and holds before its first request", async (t) => {
+  const version = await platform.deploy("fixed", "export const handler = (_, context) => context.memoryLimitInMB", { settings: { memoryMb: 192, timeoutMs: 1_500 } });
+  const shown = await runCli(["fn", "show", "fixed", "--context", platform.running.context, "--json"]);
+  t.is(shown.code, 0, shown.stderr);
+  const said = JSON.parse(shown.stdout) as { function: { settings: object }; versions: { version: number; runtime: string }[] };
+  t.like(said.function.settings, { memoryMb: 192, timeoutMs: 1_500 });
+  t.like(said.versions[0], { version, runtime: "node" });
+  const first = await platform.call("fixed");
+  t.is(first.value, 192);
+  t.is(first.headers["Pilot-Memory"], "192");
 });
 
 test("an account exists from its first deploy", async (t) => {
