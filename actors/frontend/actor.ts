@@ -85,7 +85,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
     calls.keeperLost(member);
   });
-  const calls = new FrontendCalls({ bus, clock, random, node, hosts, schedulers, count });
+  const calls = new FrontendCalls({ bus, clock, random, node, epoch, hosts, schedulers, count });
 
   const fail = (reply: string, thrown: unknown) => {
     const fault = Fault.from(thrown);

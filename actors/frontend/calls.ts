@@ -35,6 +35,7 @@ export interface FrontendCallsPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly node: string;
+  readonly epoch: string;
   readonly hosts: Members;
   readonly schedulers: Members;
   count(counter: string): void;
@@ -69,7 +70,7 @@ export class FrontendCalls {
     const number = this.#next++;
     this.#bytes += body.length;
     const call: HeldCall = {
-      head: { ...head, owner: this.#ports.node, number },
+      head: { ...head, owner: this.#ports.node, ownerEpoch: this.#ports.epoch, number },
       body,
       reply,
       waitUntil: this.#ports.clock.now() + head.waitMs,

@@ -94,7 +94,7 @@ class Agent implements Host {
     this.#records = new Records({ host, control, clock, counters });
     this.#logs = new Logs({ host, control, clock, counters });
     this.#requests = new Requests({ host, epoch: this.#epoch, bus, clock, counters, data: ports.data, violated: (container, what) => this.#instances.violated(container, what) });
-    this.#handed = new HandedCalls({ host, bus, control, clock, random, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
+    this.#handed = new HandedCalls({ host, epoch: this.#epoch, bus, control, clock, random, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
     this.#instances = new Instances(
       {
         host,

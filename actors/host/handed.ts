@@ -38,6 +38,7 @@ const SETTLE_MS = 100;
 
 export interface HandedPorts {
   readonly host: string;
+  readonly epoch: string;
   readonly bus: Bus;
   readonly control: Bus;
   readonly clock: Clock;
@@ -88,7 +89,7 @@ export class HandedCalls {
       number,
       reply,
       waitUntil: this.#ports.clock.now() + head.waitMs,
-      head: { ...head, owner: this.#ports.host, number },
+      head: { ...head, owner: this.#ports.host, ownerEpoch: this.#ports.epoch, number },
       keeper,
       body: body.slice(),
       hop: 0,

@@ -35,8 +35,6 @@ interface KeptCall {
   readonly network: boolean;
   readonly arrivedAt: number;
   readonly waitUntil: number;
-  /** The life of its owner in which it came; undefined when the owner was not heard of yet. */
-  readonly ownerEpoch: string | undefined;
   attempt: number;
   hop: number;
   /** `host:rung` that refused it → the host's announcement of that moment: it is asked again after a newer one. */
@@ -239,7 +237,6 @@ export class Keeper {
       network,
       arrivedAt: this.#ports.clock.now(),
       waitUntil: this.#ports.clock.now() + head.waitMs,
-      ownerEpoch: this.#ports.ownerEpoch(head.owner),
       attempt: head.attempt,
       hop: 0,
       refusedBy: new Map(),
@@ -398,7 +395,7 @@ export class Keeper {
   /** True while the process that sent us the call lives, and so speaks for it. */
   #hasOwner(call: KeptCall): boolean {
     const now = this.#ports.ownerEpoch(call.head.owner);
-    return now !== undefined && (call.ownerEpoch === undefined || now === call.ownerEpoch);
+    return now !== undefined && (call.head.ownerEpoch === undefined || now === call.head.ownerEpoch);
   }
 
   #release(call: KeptCall): void {

@@ -32,6 +32,8 @@ const CallHeadSchema = Type.Object({
   /** The node that answers for the call until it is done, and the call's number there. Hosts report taken and done to it. */
   owner: Id,
   number: Count,
+  /** Epoch of the owner: another life of the same node knows nothing of the call. */
+  ownerEpoch: Type.Optional(Id),
   attempt: Count,
   /** May run again when its host dies. */
   idempotent: Type.Boolean(),
