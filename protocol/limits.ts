@@ -80,7 +80,7 @@ export const LIMITS = {
   framePayload: limit(64 * MiB, "bytes", "largest payload of a frame that a host sends, that is, of code; a larger one ends the container"),
   frameAnswer: limit(8 * MiB, "bytes", "largest payload of a frame that a container sends (a body, or cached data); a larger one ends the container"),
   halfFrames: limit(256 * MiB, "bytes", "frames of all containers of a host that have begun and are not whole; beyond it the container whose frame began first is ended"),
-  channelFrames: limit(20_000, "count", "frames of one container that are read per second; a flood waits"),
+  channelFrames: limit(100_000, "count", "frames of one container that are read per second; a flood waits"),
   channelBytes: limit(256 * MiB, "bytes", "bytes of one container that are read per second; a flood waits"),
   logLine: limit(8 * KiB, "bytes", "longest log line; the rest is cut"),
   logPerCall: limit(256 * KiB, "bytes", "log output of one call; the rest is dropped and said so"),

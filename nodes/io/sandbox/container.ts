@@ -10,7 +10,8 @@ import { LIMITS } from "../../../protocol/limits.ts";
 import type { Body, Gone } from "./body.ts";
 import type { Closed } from "./channel.ts";
 
-const SAYABLE: ReadonlySet<number> = new Set([FRAME.loaded, FRAME.loadFailed, FRAME.result, FRAME.failed, FRAME.log, FRAME.request]);
+/** Everything after `ready`; how a fork ends is its zygote's word. */
+const SAYABLE: ReadonlySet<number> = new Set(Object.values(FRAME).filter((type) => type > FRAME.ready && type !== FRAME.forkEnded));
 const NO_STATS: ContainerStats = { memoryBytes: 0, memoryPeakBytes: 0, cpuMicroseconds: 0, processes: 0 };
 /** Frames held for a listener that comes a moment late. */
 const HELD_FRAMES = 16;

@@ -25,7 +25,7 @@ export class Plain implements Kind {
     for (const [runtime, { interpreter, bootstrap }] of runtimes) {
       const staged = join(directory, runtime);
       mkdirSync(staged, { recursive: true });
-      const file = stageBootstrap(bootstrap, staged);
+      const file = stageBootstrap(bootstrap, staged, runtime, interpreter);
       const { before, after } = FLAGS[runtime];
       this.#commands.set(runtime, [interpreter.binary, ...before, join(staged, file), ...after]);
     }

@@ -31,8 +31,9 @@ class Archive:
         count, _, offset = unpack_from("<HII", tail, at + 10)
         for _ in range(count):
             flags, method, packed, size, name, extra, comment, local = unpack_from("<8xHH8xIIHHH8xI", data, offset)
-            encoding = "utf-8" if flags & 0x800 else "cp437"
-            path = str(data[offset + 46 : offset + 46 + name], encoding)
+            raw = bytes(data[offset + 46 : offset + 46 + name])
+            # The codec of old zips is a module of its own, which plain names do without.
+            path = str(raw, "utf-8" if flags & 0x800 or raw.isascii() else "cp437")
             offset += 46 + name + extra + comment
             self._members[path] = (method, packed, size, local)
             for end in range(len(path)):
