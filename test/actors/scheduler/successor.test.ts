@@ -93,3 +93,26 @@ test("a call waits no longer for a busy container than a new one takes, however 
   await clock.settle();
   t.deepEqual(host.orders.map((order) => order.head.place?.rung), ["cached"]);
 });
+
+test("a keeper that took a call before it heard of its frontend speaks for it when frontend and host die one after the other", async (t) => {
+  const { clock, host, caller, scheduler, startScheduler, frontend, startFrontend } = await open();
+  host.announce({ memoryMb: 4_096, draining: true });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "waits", { "Pilot-Deadline": "20000" });
+  await clock.settle();
+  scheduler.bus.disconnect();
+  await startScheduler("scheduler-1");
+  await clock.advance(1_000);
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  const [order] = host.orders;
+  if (order) host.take(order);
+  await clock.settle();
+  frontend.bus.disconnect();
+  await startFrontend();
+  await clock.advance(600);
+  host.epoch = "e2";
+  host.announce();
+  await clock.advance(200);
+  t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
+});
