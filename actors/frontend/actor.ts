@@ -220,7 +220,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
 
   return {
     lifecycle,
-    counters: () => ({ ...counters, held: calls.size }),
+    counters: () => ({ ...counters, held: calls.size, heldBytes: calls.bytes }),
     async drain() {
       lifecycle.send({ type: "drain" });
       announce();

@@ -3,6 +3,7 @@
  *
  * C1  A body is held until a host has taken the call; then only the record, until it is done.
  * C2  A second placement happens after a 503, a refusal, or the death of whoever held the call; never after silence.
+ *     Whoever has a call of which nothing was heard is asked about it.
  * C3  A call that a host had taken when it died ends as InstanceLost, or runs again if declared idempotent.
  */
 import type { Bus, Message } from "../kit/bus.ts";
@@ -27,6 +28,9 @@ interface HeldCall {
   hop: number;
   /** Who has it now: a host (hot), a keeper, or nobody while it waits for one to appear. */
   with: { readonly kind: "host" | "keeper"; readonly id: string } | undefined;
+  /** When its holder is asked about it, unless something is heard before; and after which pause again. */
+  probeAt: number;
+  probeMs: number;
   taken: { readonly host: string; readonly epoch: string } | undefined;
 }
 
@@ -42,8 +46,12 @@ export interface FrontendCallsPorts {
 }
 
 const RETRY_MS = 50;
+/** A call of which nothing was heard for this long may have been lost on the way. */
+const PROBE_MS = 500;
 /** A report that was on its way when a keeper died has arrived after this long. */
 const SETTLE_MS = 100;
+
+const NOTHING = new Uint8Array(0);
 
 export class FrontendCalls {
   readonly #ports: FrontendCallsPorts;
@@ -58,6 +66,11 @@ export class FrontendCalls {
 
   get size(): number {
     return this.#calls.size;
+  }
+
+  /** Of the bodies that are held. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Takes responsibility for a call and places it: at a host with an idle container, else at the function's keeper. */
@@ -76,6 +89,8 @@ export class FrontendCalls {
       waitUntil: this.#ports.clock.now() + head.waitMs,
       hop: 0,
       with: undefined,
+      probeAt: Number.POSITIVE_INFINITY,
+      probeMs: PROBE_MS,
       taken: undefined,
     };
     this.#calls.set(number, call);
@@ -95,10 +110,18 @@ export class FrontendCalls {
       return;
     }
     const { refused, reason } = refusal.parse(decode(message.body));
-    if (refused === "duplicate") return;
+    if (refused === "duplicate") return this.#takenAlready(call);
     this.#ports.count(`refused.${refused}`);
-    if (call.with?.kind === "host") this.#toKeeper(call);
+    if (call.with?.kind === "host" || refused === "draining") this.#toKeeper(call);
     else this.#end(call, new Fault("Internal", `the keeper refused the call: ${reason}`));
+  }
+
+  /** Its holder had it before: the news of that was lost. */
+  #takenAlready(call: HeldCall): void {
+    this.#ports.count("reportLost");
+    const host = call.with?.kind === "host" ? call.with.id : "";
+    call.taken = { host, epoch: this.#ports.hosts.epochOf(host) ?? "" };
+    if (!call.head.idempotent) this.#release(call);
   }
 
   taken(numbers: readonly number[], host: string, epoch: string): void {
@@ -157,6 +180,7 @@ export class FrontendCalls {
     const now = this.#ports.clock.now();
     for (const call of [...this.#calls.values()]) {
       if (call.taken === undefined) {
+        if (now > call.probeAt && this.#ports.bus.connected) this.#probe(call);
         if (now > call.waitUntil + LIMITS.clockGap.value) {
           this.#ports.count("unplaced");
           this.#end(call, new Fault("Throttled", "no place was found in time", { retryAfterMs: 1_000 }));
@@ -166,6 +190,18 @@ export class FrontendCalls {
         this.#forget(call);
       }
     }
+  }
+
+  /** Asks the holder whether it has the call at all: without the body, since thousands may wait at a keeper. */
+  #probe(call: HeldCall): void {
+    if (call.with === undefined) return;
+    this.#ports.count("probed");
+    call.probeMs *= 2;
+    call.probeAt = this.#ports.clock.now() + call.probeMs;
+    call.hop++;
+    const { kind, id } = call.with;
+    const back = SUBJECT.back(this.#ports.node, call.head.number, call.hop, call.reply);
+    this.#ports.bus.send(kind === "host" ? SUBJECT.host(id) : SUBJECT.keeper(id), joinHead({ ...call.head, probe: true }, NOTHING), back);
   }
 
   #toHost(call: HeldCall, host: string): void {
@@ -197,6 +233,7 @@ export class FrontendCalls {
   #send(call: HeldCall, subject: string, head: CallHead): void {
     if (call.body === undefined) return;
     call.hop++;
+    call.probeAt = this.#ports.clock.now() + call.probeMs;
     const waitMs = call.waitUntil - this.#ports.clock.now();
     this.#ports.bus.send(subject, joinHead({ ...head, waitMs }, call.body), SUBJECT.back(this.#ports.node, head.number, call.hop, call.reply));
   }

@@ -21,7 +21,7 @@ export function resolveCall(record: FunctionRecord, account: AccountRecord | und
     memoryMb: limits.memory(options.memoryMb ?? settings.memoryMb),
     timeoutMs: limits.timeout(settings.timeoutMs),
     keepAliveMs: settings.keepAliveMs,
-    containers: settings.containers,
+    containers: limits.containers(settings.containers),
     waitMs: waitOf(options, waitedMs),
     trace: options.trace,
     class: settings.class ?? ("rare" satisfies FunctionClass),
@@ -39,7 +39,7 @@ export function resolveInline(accountName: string, account: AccountRecord | unde
     memoryMb: limits.memory(options.memoryMb ?? LIMITS.memoryDefault.value),
     timeoutMs: limits.timeout(LIMITS.timeoutDefault.value),
     keepAliveMs: 0,
-    containers: LIMITS.containersPerFunction.value,
+    containers: limits.containers(LIMITS.containersPerFunction.value),
     waitMs: waitOf(options, 0),
     trace: options.trace,
     class: "rare",
@@ -52,6 +52,7 @@ export function resolveInline(accountName: string, account: AccountRecord | unde
 function boundsOf(name: string, account: AccountRecord | undefined, options: CallOptions) {
   if (account?.active === false) throw new Fault("NotAllowed", `account ${name} is not active`);
   return {
+    containers: (stored: number) => Math.min(stored, account?.containers ?? stored),
     timeout: (stored: number) => Math.min(stored, account?.timeoutMs ?? stored, options.timeoutMs ?? stored),
     memory(wanted: number): number {
       const most = account?.memoryMb ?? LIMITS.memoryMax.value;

@@ -161,7 +161,7 @@ class Agent implements Host {
     });
     const isTaking = (): boolean => this.#isTaking();
     const isPilingUp = (now: number): boolean => this.#gap.isPilingUp(now);
-    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, announce: () => this.#announcements.hurry(), answersDirectly: options.answersDirectly ?? true, isTaking, isPilingUp });
+    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, left: (call) => this.#reports.left(call), announce: () => this.#announcements.hurry(), answersDirectly: options.answersDirectly ?? true, isTaking, isPilingUp });
     const orders = new Orders({
       clock,
       stamp,
@@ -221,6 +221,10 @@ class Agent implements Host {
       functions: this.#functions,
       counters: this.#counters,
     });
+  }
+
+  held(): Readonly<Record<string, number>> {
+    return { running: this.#runner.busy.size, queuedBytes: this.#slots.bytes.used, handed: this.#handed.size, handedBytes: this.#handed.bytes, work: this.#work() };
   }
 
   drain(): Promise<void> {
@@ -333,7 +337,9 @@ class Agent implements Host {
     const { first, code } = slot;
     if (first === undefined || code === undefined || slot.loading > 0) return;
     if (now - first.arrivedAt <= Math.max(this.#supply.createMs(slot), LIMITS.hostTick.value)) return;
-    if (this.#slots.containersOf(slot.account, slot.function) >= (first.head?.containers ?? first.grant?.containers ?? 1)) return;
+    // A cap counts containers on all hosts, and only the keeper sees those: it weighs again what came directly.
+    if ((first.head?.containers ?? first.grant?.containers ?? 0) < LIMITS.containersPerFunction.value) return this.#desk.handOver(slot);
+    if (this.#slots.containersOf(slot.account, slot.function) >= LIMITS.containersPerFunction.value) return;
     const of = first.head?.class ?? first.grant?.class ?? "rare";
     if (this.#supply.makeAnywhere({ slot, code, class: of }, undefined) === undefined) this.#counters.add("queue.overdue");
   }

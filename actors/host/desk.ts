@@ -49,6 +49,8 @@ export interface DeskPorts {
   readonly replies: Replies;
   readonly counters: Counters;
   readonly handed: HandedCalls;
+  /** A direct call is handed on. */
+  left(call: Call): void;
   /** Tells what has changed, if that was not done just now. */
   announce(): void;
   /** False: no grant is taken. */
@@ -230,6 +232,7 @@ export class Desk {
   #handOn(call: Call, grant: Grant): void {
     // Else the keeper sees containers idle that are busy by now, and sends the call back to wait for them.
     this.#ports.announce();
+    this.#ports.left(call);
     this.#ports.handed.toKeeper(
       grant.keeper,
       {
@@ -254,9 +257,15 @@ export class Desk {
     );
   }
 
+  /** Hands the direct calls that wait in a slot to the function's keeper, which may know a better place. */
+  handOver(slot: Slot): void {
+    for (const call of slot.takeOut((waiting) => waiting.grant !== undefined)) if (call.grant) this.#handOn(call, call.grant);
+  }
+
   /** The version is no longer granted: what waits for it must not be answered by it. */
   #handOnQueued(slot: Slot): void {
     for (const call of slot.takeOut((waiting) => waiting.grant !== undefined)) {
+      this.#ports.left(call);
       const waitedMs = this.#ports.clock.now() - call.arrivedAt;
       const headers: Record<string, string> = {
         "Pilot-Deadline": String(Math.max(1, Math.round(call.waitUntil - call.arrivedAt))),

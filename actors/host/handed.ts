@@ -81,6 +81,11 @@ export class HandedCalls {
     return this.#calls.size;
   }
 
+  /** Of the bodies that are held. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** To the function's keeper, which places it. `waitMs` of the head counts from now. */
   toKeeper(keeper: string, head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string): void {
     if (!this.#hasRoom(body.length, reply)) return;

@@ -52,6 +52,8 @@ export class Orders {
   readonly #ports: OrdersPorts;
   /** Calls that were taken, oldest first. */
   readonly #seen = new Set<string>();
+  /** Calls whose code is being looked up: neither taken nor refused yet. */
+  readonly #pending = new Set<string>();
 
   constructor(ports: OrdersPorts) {
     this.#ports = ports;
@@ -73,12 +75,20 @@ export class Orders {
     } catch (thrown) {
       return this.#decline(subject, "malformed", Fault.from(thrown).message);
     }
+    if (order.head.probe === true) return this.#probed(order);
     if (!this.#ports.isTaking()) return this.#decline(subject, "draining", "the host is stopping");
     if (this.#ports.isPilingUp(order.arrivedAt)) return this.#decline(subject, "queue-full", "the host slept, and drops what piled up meanwhile");
     if (this.#seen.has(order.head.call)) return this.#decline(subject, "duplicate", "this call was taken here before");
     if (order.head.place === undefined) return this.#decline(subject, "malformed", "the order names no rung");
     if (order.head.place.rung === "hot") this.#hot(order);
     else this.#withCode(order);
+  }
+
+  /** Whoever sent a call has heard nothing of it: the order was lost on the way, or the report was. */
+  #probed({ head, subject }: Order): void {
+    if (this.#pending.has(head.call)) return;
+    if (this.#seen.has(head.call)) this.#decline(subject, "duplicate", "this call was taken here before");
+    else this.#decline(subject, "no-container", "this call never came here");
   }
 
   #hot(order: Order): void {
@@ -108,13 +118,18 @@ export class Orders {
     const code = this.#ports.versions.codeOf(order.head);
     if (!(code instanceof Promise)) return this.#make(order, code);
     order.body = order.body.slice();
+    const { call } = order.head;
+    if (this.#pending.has(call)) return this.#decline(order.subject, "duplicate", "this call is here already");
+    this.#pending.add(call);
     code.then(
       (known) => {
+        this.#pending.delete(call);
         if (!this.#ports.isTaking()) this.#decline(order.subject, "draining", "the host is stopping");
         else if (this.#seen.has(order.head.call)) this.#decline(order.subject, "duplicate", "this call was taken here before");
         else this.#make(order, known);
       },
       (error: unknown) => {
+        this.#pending.delete(call);
         // What the order names cannot be found out: no other host knows it better.
         const slot = this.#ports.slots.of(order.head);
         this.#ports.runner.fail(this.#take(order, slot), Fault.from(error));

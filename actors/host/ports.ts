@@ -63,4 +63,6 @@ export interface Host {
   /** Ends everything at once; calls that run are answered InstanceLost. */
   close(): Promise<void>;
   describe(): HostDescription;
+  /** What it holds of calls now; at rest all are 0. */
+  held(): Readonly<Record<string, number>>;
 }

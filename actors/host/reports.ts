@@ -71,6 +71,14 @@ export class Reports {
     this.#arm(false);
   }
 
+  /** A direct call that left this host: its keeper need not speak for it any more. */
+  left(call: Call): void {
+    if (!call.toldLong || call.grant === undefined) return;
+    call.toldLong = false;
+    this.#of(call.grant.keeper).longEnded.push(call.id);
+    this.#arm(false);
+  }
+
   /** Sends everything now. */
   flush(): void {
     this.#timer?.cancel();

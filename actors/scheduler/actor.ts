@@ -44,6 +44,10 @@ export interface Scheduler {
   /** Whom a change of the registry has to reach. */
   live(): { frontends: string[]; schedulers: string[]; hosts: string[] };
   drain(): Promise<void>;
+  /** What it holds of calls now; at rest all are 0. */
+  held(): Readonly<Record<string, number>>;
+  /** The first waiting call of each function, for how long and why. */
+  waits(): ReturnType<Keeper["waits"]>;
   counters(): Readonly<Record<string, number>>;
   readonly lifecycle: Actor<typeof schedulerMachine>;
 }
@@ -155,6 +159,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   return {
     lifecycle,
     live: () => ({ frontends: frontends.ids(), schedulers: schedulers.ids(), hosts: hosts.ids() }),
+    held: () => ({ ...keeper.held(), orders: fleet.outstanding }),
+    waits: () => keeper.waits(),
     counters: () => counters,
     async drain() {
       lifecycle.send({ type: "drain" });

@@ -88,6 +88,11 @@ export class Fleet {
     return this.hosts().filter((host) => !host.announcement.draining);
   }
 
+  /** Orders that are outstanding. */
+  get outstanding(): number {
+    return this.#orders.size;
+  }
+
   orders(): Iterable<Order> {
     return this.#orders.values();
   }

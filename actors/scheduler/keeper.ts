@@ -5,7 +5,9 @@
  * K2  Its body is kept until a host has taken it. Silence never causes a second placement: only a 503, a refusal,
  *     or the death of the host before it took the call.
  * K3  What cannot be placed waits, bounded in number, bytes and time; its caller hears why.
- * K4  A call is held once, however often its owner sends it.
+ * K4  A call is held once, however often its owner sends it; what was taken is remembered for a while.
+ * K5  A keeper that slept, or lost the broker, for so long that it may have been declared lost gives its calls back to
+ *     their owners, who know whether another keeper has them by now.
  */
 import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
@@ -13,10 +15,10 @@ import type { Member, Members } from "../kit/members.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
-import { decode, joinHead, splitHead } from "../../protocol/codec.ts";
+import { decode, encode, joinHead, splitHead } from "../../protocol/codec.ts";
 import { type ErrorName, Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { type CallHead, callHead, callReport, refusal } from "../../protocol/messages/call.ts";
+import { type CallHead, callHead, callReport, type Refusal, refusal } from "../../protocol/messages/call.ts";
 import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
@@ -30,6 +32,8 @@ interface KeptCall {
   readonly head: CallHead;
   body: Uint8Array | undefined;
   readonly reply: string;
+  /** The owner's whole back subject. */
+  readonly back: string;
   readonly functionKey: string;
   readonly runtime: RuntimeName;
   readonly network: boolean;
@@ -41,7 +45,9 @@ interface KeptCall {
   readonly refusedBy: Map<string, number>;
   /** Why it waits, for the message if its time runs out. */
   reason: string;
-  sent: { readonly host: string; readonly subject: string; readonly head: CallHead; absentSince: number | undefined } | undefined;
+  sent: { readonly host: string; readonly subject: string; readonly head: CallHead; absentSince: number | undefined; probeAt: number } | undefined;
+  /** Another keeper may have it: it is not placed again from here. */
+  isDoubtful: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
 }
 
@@ -66,6 +72,11 @@ export interface KeeperPorts {
 }
 
 const RETRY_MS = 100;
+const NOTHING = new Uint8Array(0);
+/** An order of which nothing was heard for this long may have been lost on the way, or the report was: its host is asked. */
+const PROBE_MS = 500;
+/** A keeper that was not awake and connected for this long may have been declared lost: hostSilence less a heartbeat and its delay. */
+const ABSENCE_MS = LIMITS.hostSilence.value - 1.5 * LIMITS.nodeHeartbeat.value;
 /** Views into a large read buffer are copied when they wait, unless the copy would cost more than it saves. */
 const COPY_BELOW = 16_384;
 
@@ -80,13 +91,19 @@ export class Keeper {
   readonly #long = new Map<string, Map<string, string>>();
   /** Calls that no host has taken, by their ids: an owner that believed this keeper lost may send them again (K4). */
   readonly #held = new Set<string>();
+  /** Calls that a host has taken, oldest first; at most LIMITS.seenCalls. */
+  readonly #taken = new Set<string>();
   #next: number;
   #bytes = 0;
   #drawing = false;
+  /** When it was last known to be awake and connected, and until when what arrives had piled up. */
+  #wellAt: number;
+  #pilingUntil = 0;
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
     this.#next = firstNumber(ports.random);
+    this.#wellAt = ports.clock.now();
   }
 
   /** Calls waiting now, by account.function. */
@@ -94,10 +111,32 @@ export class Keeper {
     return Object.fromEntries([...this.#rooms].map(([key, room]) => [key, room.size]));
   }
 
+  /** What it holds now; at rest all are 0. */
+  held(): { waiting: number; sent: number; bytes: number; untaken: number; long: number } {
+    let waiting = 0;
+    let long = 0;
+    for (const room of this.#rooms.values()) waiting += room.size;
+    for (const calls of this.#long.values()) long += calls.size;
+    return { waiting, sent: this.#sent.size, bytes: this.#bytes, untaken: this.#held.size, long };
+  }
+
+  /** The first waiting call of each room: its slot key, for how long it has waited, and why. */
+  waits(): { key: string; account: string; memoryMb: number; waitedMs: number; reason: string }[] {
+    const waits = [];
+    for (const room of this.#rooms.values()) {
+      const call = room.first;
+      if (call === undefined) continue;
+      const { account, function: name, version, inline, memoryMb } = call.head;
+      waits.push({ key: slotKey(account, name, inline?.digest ?? version, memoryMb), account, memoryMb, waitedMs: this.#ports.clock.now() - call.arrivedAt, reason: call.reason });
+    }
+    return waits;
+  }
+
   /** A call that a frontend or host asks us to place. */
   arrived(message: Message): void {
     const back = parseBackSubject(message.reply);
     if (back === undefined) return this.#ports.count("dropped.badReply");
+    if (!this.#isWell()) return this.#giveBack(message.reply);
     let head: CallHead;
     let body: Uint8Array;
     try {
@@ -108,12 +147,14 @@ export class Keeper {
       this.#fail(back.reply, Fault.from(thrown));
       return;
     }
-    if (head.inline !== undefined) this.#accept(head, body, back.reply, head.inline.runtime, false);
+    if (head.probe === true) this.#probed(head, message.reply);
+    else if (head.inline !== undefined) this.#accept(head, body, message.reply, back.reply, head.inline.runtime, false);
     else {
+      const kept = body;
       this.#ports.registry.version(head.account, head.function, head.version).then(
         (version) => {
           if (version === undefined) this.#refuse(head, back.reply, new Fault("FunctionNotFound", `version ${head.version} of ${head.function} is gone`));
-          else this.#accept(head, body, back.reply, version.runtime, version.network);
+          else this.#accept(head, kept, message.reply, back.reply, version.runtime, version.network);
         },
         (thrown: unknown) => this.#refuse(head, back.reply, Fault.from(thrown)),
       );
@@ -128,7 +169,7 @@ export class Keeper {
     if (message.status === 503) return this.#absent(call);
     const { refused, reason } = refusal.parse(decode(message.body));
     this.#ports.count(`refused.${refused}`);
-    if (refused === "duplicate") return this.#forget(call);
+    if (refused === "duplicate") return this.#takenBy(call, call.sent.host, this.#ports.hosts.epochOf(call.sent.host) ?? "");
     this.#refusedBy(call, call.sent.host, call.sent.head);
     call.reason = `host ${call.sent.host}: ${reason}`;
     this.#again(call);
@@ -137,10 +178,7 @@ export class Keeper {
   taken(numbers: readonly number[], host: string, epoch: string): void {
     for (const number of numbers) {
       const call = this.#sent.get(number);
-      if (call === undefined) continue;
-      this.#ports.fleet.settled(number);
-      call.taken = { host, epoch };
-      this.#release(call);
+      if (call !== undefined) this.#takenBy(call, host, epoch);
     }
     this.drawSoon();
   }
@@ -151,6 +189,22 @@ export class Keeper {
       if (call !== undefined) this.#forget(call);
     }
     this.drawSoon();
+  }
+
+  #takenBy(call: KeptCall, host: string, epoch: string): void {
+    this.#ports.fleet.settled(call.number);
+    call.taken = { host, epoch };
+    this.#remember(takenKey(call.head));
+    this.#release(call);
+  }
+
+  #remember(id: string): void {
+    this.#taken.add(id);
+    if (this.#taken.size <= LIMITS.seenCalls.value) return;
+    for (const oldest of this.#taken) {
+      this.#taken.delete(oldest);
+      return;
+    }
   }
 
   longCalls(host: string, started: readonly { readonly call: string; readonly reply: string }[], ended: readonly string[]): void {
@@ -192,6 +246,7 @@ export class Keeper {
   /** Ends what has waited too long; to be called a few times a second. */
   sweep(): void {
     const now = this.#ports.clock.now();
+    const isWell = this.#isWell();
     for (const [key, room] of this.#rooms) {
       for (const call of room.remove((candidate) => candidate.waitUntil <= now)) {
         this.#ports.count("expired");
@@ -201,7 +256,20 @@ export class Keeper {
       if (room.size === 0) this.#rooms.delete(key);
     }
     for (const call of this.#sent.values()) {
-      if (call.taken !== undefined && now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) this.#forget(call);
+      if (call.taken !== undefined) {
+        if (now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) this.#forget(call);
+      } else if (now > call.waitUntil + 2 * LIMITS.clockGap.value) {
+        this.#ports.count("unplaced");
+        // Its owner has answered by now, if there is one.
+        if (!this.#hasOwner(call)) this.#fail(call.reply, new Fault("Throttled", "no host took the call in time", { retryAfterMs: 1_000 }));
+        this.#forget(call);
+      } else if (isWell && !call.isDoubtful && call.sent !== undefined && call.sent.absentSince === undefined && now > call.sent.probeAt) {
+        this.#ports.count("probed");
+        call.sent.probeAt = now + PROBE_MS;
+        call.hop++;
+        const probe = joinHead({ ...call.sent.head, probe: true }, NOTHING);
+        this.#ports.bus.send(call.sent.subject, probe, SUBJECT.back(this.#ports.node, call.number, call.hop, call.reply));
+      }
     }
   }
 
@@ -218,8 +286,53 @@ export class Keeper {
     });
   }
 
-  #accept(head: CallHead, body: Uint8Array, reply: string, runtime: RuntimeName, network: boolean): void {
+  /** False while nothing may be placed: it is not connected, or has just come back after so long that it gave back what it held. */
+  #isWell(): boolean {
+    const { bus, control, clock } = this.#ports;
+    if (!bus.connected || !control.connected) return false;
+    const now = clock.now();
+    const absent = now - this.#wellAt;
+    this.#wellAt = now;
+    if (absent > ABSENCE_MS) {
+      this.#pilingUntil = now + LIMITS.pileUp.value;
+      this.#giveAllBack();
+    }
+    return now >= this.#pilingUntil;
+  }
+
+  #probed(head: CallHead, back: string): void {
+    if (this.#held.has(head.call)) return;
+    if (this.#taken.has(takenKey(head))) this.#knowsTaken(back);
+    else this.#giveBack(back);
+  }
+
+  #knowsTaken(back: string): void {
+    this.#ports.bus.send(back, encode({ refused: "duplicate", reason: "a host has taken the call" } satisfies Refusal));
+  }
+
+  #giveAllBack(): void {
+    for (const [key, room] of this.#rooms) {
+      for (const call of room.remove(() => true)) {
+        this.#release(call);
+        this.#giveBack(call.back);
+      }
+      this.#rooms.delete(key);
+    }
+    for (const call of this.#sent.values()) if (call.taken === undefined) call.isDoubtful = true;
+  }
+
+  /** The owner tries again, unless it has done so already. */
+  #giveBack(back: string): void {
+    this.#ports.count("givenBack");
+    this.#ports.bus.send(back, encode({ refused: "draining", reason: "the keeper was away, and another may hold the call" } satisfies Refusal));
+  }
+
+  #accept(head: CallHead, body: Uint8Array, back: string, reply: string, runtime: RuntimeName, network: boolean): void {
     if (this.#held.has(head.call)) return this.#ports.count("duplicate");
+    if (this.#taken.has(takenKey(head))) {
+      this.#ports.count("duplicate");
+      return this.#knowsTaken(back);
+    }
     const functionKey = `${head.account}.${head.function}`;
     let room = this.#rooms.get(functionKey);
     if ((room?.size ?? 0) >= LIMITS.waitingCalls.value || this.#bytes + body.length > LIMITS.waitingBytes.value) {
@@ -232,6 +345,7 @@ export class Keeper {
       head,
       body: body.length < COPY_BELOW ? body.slice() : body,
       reply,
+      back,
       functionKey,
       runtime,
       network,
@@ -242,6 +356,7 @@ export class Keeper {
       refusedBy: new Map(),
       reason: "it has just arrived",
       sent: undefined,
+      isDoubtful: false,
       taken: undefined,
     };
     this.#held.add(head.call);
@@ -253,6 +368,7 @@ export class Keeper {
   }
 
   #draw(room: WaitingRoom<KeptCall>): void {
+    if (!this.#isWell()) return;
     for (let drawn = room.draw(); drawn !== undefined; drawn = room.draw()) {
       const { source, item: call } = drawn;
       const verdict = place(this.#request(call), this.#ports.fleet);
@@ -311,7 +427,7 @@ export class Keeper {
       },
     };
     call.hop++;
-    call.sent = { host: verdict.host, subject: SUBJECT.host(verdict.host), head: sent, absentSince: undefined };
+    call.sent = { host: verdict.host, subject: SUBJECT.host(verdict.host), head: sent, absentSince: undefined, probeAt: this.#ports.clock.now() + PROBE_MS };
     this.#sent.set(call.number, call);
     this.#ports.fleet.ordered(call.number, {
       host: verdict.host,
@@ -380,6 +496,11 @@ export class Keeper {
     this.#ports.fleet.settled(call.number);
     this.#sent.delete(call.number);
     call.sent = undefined;
+    if (call.isDoubtful || !this.#isWell()) {
+      this.#release(call);
+      this.#giveBack(call.back);
+      return;
+    }
     call.attempt++;
     if (call.attempt > LIMITS.attempts.value || this.#ports.clock.now() > call.waitUntil) {
       this.#release(call);
@@ -429,4 +550,9 @@ export class Keeper {
 /** Direct callers are one source each by how they came; triggers and queues will be others. */
 function sourceOf(head: CallHead): string {
   return head.chain === undefined ? "callers" : "functions";
+}
+
+/** A call that may run again is another one at each attempt of its owner. */
+function takenKey(head: CallHead): string {
+  return head.idempotent ? `${head.call}.${head.attempt}` : head.call;
 }

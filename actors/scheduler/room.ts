@@ -12,6 +12,12 @@ export class WaitingRoom<T> {
     return this.#size;
   }
 
+  /** The call that is drawn next. */
+  get first(): T | undefined {
+    const [source] = this.#turn;
+    return source === undefined ? undefined : this.#bySource.get(source)?.[0];
+  }
+
   add(source: string, item: T): void {
     const queue = this.#bySource.get(source);
     if (queue === undefined) {

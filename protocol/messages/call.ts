@@ -39,6 +39,11 @@ const CallHeadSchema = Type.Object({
   idempotent: Type.Boolean(),
   /** Functions above this nested call, outermost first, as account.function. */
   chain: Type.Optional(Type.Array(Type.String({ maxLength: 130 }), { maxItems: 32 })),
+  /**
+   * No call, but the question whether the receiver has this one; the body is empty. Refused as a duplicate: it was taken;
+   * otherwise refused: it is not known. A keeper that holds it and has not placed it says nothing.
+   */
+  probe: Type.Optional(Type.Literal(true)),
   /** What the caller demanded of the runtime, for example "node@20". */
   runtimeWanted: Type.Optional(Type.String({ maxLength: 64 })),
   /** Only on the way to a host: the placement. `hot`: any idle container with the code. */

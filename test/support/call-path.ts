@@ -124,6 +124,8 @@ export async function openCallPath() {
       };
       const listening = bus.listen(SUBJECT.host(id), {}, (message) => {
         const { head, body } = splitHead(message.body);
+        // A host that does not answer does not answer questions either.
+        if (callHead.parse(head).probe === true) return;
         host.orders.push({ head: callHead.parse(head), body: new TextDecoder().decode(body), message });
       });
       return host;

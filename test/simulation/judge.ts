@@ -1,0 +1,81 @@
+/** What must hold when a storm is over: one reply per call, one run, the right version, and nothing left over. */
+import type { Ledger, SimulatedCall } from "./ledger.ts";
+import type { SimulatedNode } from "./node.ts";
+import type { World } from "./world.ts";
+
+/** A direct call younger than this when its host dies may get no answer; with a batch of reports and a message's delay. */
+const YOUNG_MS = 300;
+
+export function judge(world: World, ledger: Ledger): string[] {
+  const byConnection = new Map(world.lives.map((node) => [node.bus.name, node]));
+  return [
+    ...ledger.calls.flatMap((call) => judgeCall(call, ledger, byConnection)),
+    ...leftOver(world),
+    ...world.caught.map((thrown) => `thrown: ${thrown instanceof Error ? thrown.stack : String(thrown)}`),
+    ...world.log.find("error").filter(({ message }) => !message.includes("others declared it lost")).map(({ message, fields }) => `logged: ${message} ${JSON.stringify(fields)}`),
+  ];
+}
+
+function judgeCall(call: SimulatedCall, ledger: Ledger, byConnection: ReadonlyMap<string, SimulatedNode>): string[] {
+  const problems: string[] = [];
+  const troubled = troublesOf(call, byConnection);
+  const said = (what: string) => `call ${call.n} (${call.name}, ${call.doing}) of ${call.sentAt} ms ${what}: ${story(call, troubled)}`;
+  if (call.replies.length === 0 && !mayBeLost(call, troubled, byConnection)) problems.push(said("got no reply"));
+  if (call.replies.length > 1 && troubled.every(({ kind }) => kind === "kill")) problems.push(said(`got ${call.replies.length} replies`));
+  if (call.runs.length > 1 && !call.idempotent) problems.push(said(`ran ${call.runs.length} times`));
+  const allowed = call.qualifier === undefined ? ledger.allowed(call) : new Set([Number(call.qualifier)]);
+  for (const { version } of call.runs) if (allowed && !allowed.has(version)) problems.push(said(`was run by version ${version}, and only ${[...allowed].join(", ")} may`));
+  return problems;
+}
+
+interface Troubled {
+  readonly node: SimulatedNode;
+  readonly kind: "kill" | "hang" | "cut";
+  readonly at: number;
+}
+
+/** What happened, in the call's life, to those that it met. */
+function troublesOf(call: SimulatedCall, byConnection: ReadonlyMap<string, SimulatedNode>): Troubled[] {
+  const met = new Set(call.went.flatMap(({ to }) => byConnection.get(to) ?? []));
+  const end = Math.max(call.sentAt + 30_000, call.replies[0]?.at ?? 0);
+  return [...met].flatMap((node) => node.troubles.filter(({ at, until }) => at <= end && until >= call.sentAt).map(({ kind, at }) => ({ node, kind, at })));
+}
+
+/** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */
+function mayBeLost(call: SimulatedCall, troubled: readonly Troubled[], byConnection: ReadonlyMap<string, SimulatedNode>): boolean {
+  const nodes = new Set(troubled.map(({ node }) => node));
+  if (nodes.size !== 1) return nodes.size > 1;
+  const [first] = call.went;
+  if (first === undefined) return false;
+  const receiver = byConnection.get(first.to);
+  if (receiver === undefined || !nodes.has(receiver)) return false;
+  if (receiver.role === "frontend") return call.went.length === 1;
+  // A host that slept drops what piled up.
+  return troubled.some(({ at, kind }) => at - first.at <= YOUNG_MS && (at >= first.at || kind !== "kill"));
+}
+
+function story(call: SimulatedCall, troubled: readonly Troubled[]): string {
+  return JSON.stringify({
+    went: call.went.map(({ to, subject, at }) => `${at} ${subject.replace("_pilot.", "")} → ${to}`),
+    runs: call.runs.map(({ version, at }) => `${at} v${version}`),
+    replies: call.replies.map(({ error, message, at }) => `${at} ${error ?? "ok"} ${message}`),
+    troubled: troubled.map(({ node, kind, at }) => `${at} ${kind} ${node.bus.name}`),
+  });
+}
+
+/** At rest nothing is held, and hosts have their warm pools and nothing else. */
+function leftOver(world: World): string[] {
+  const problems: string[] = [];
+  for (const { node, frontend, scheduler, host, sandbox } of world.processes.values()) {
+    const held = { ...(frontend && { held: frontend.counters()["held"], heldBytes: frontend.counters()["heldBytes"] }), ...scheduler?.held(), ...host?.held() };
+    for (const [what, count] of Object.entries(held)) if (count !== 0) problems.push(`${node.id} still has ${count} ${what}`);
+    if (node.clock.pending > 40) problems.push(`${node.id} has ${node.clock.pending} timers`);
+    if (!host || !sandbox) continue;
+    const said = host.describe();
+    const owned = said.instances.filter(({ state, account }) => state !== "warm" || account !== null);
+    if (owned.length > 0) problems.push(`${node.id} still has instances: ${JSON.stringify(owned)}`);
+    if (said.instances.length !== sandbox.containers.length) problems.push(`${node.id} has ${said.instances.length} instances, its sandbox ${sandbox.containers.length} containers`);
+    if (said.usedMb !== said.instances.length * 32) problems.push(`${node.id} counts ${said.usedMb} MB as used by ${said.instances.length} warm instances`);
+  }
+  return problems;
+}

@@ -1,0 +1,116 @@
+/**
+ * Looks at the running platform again and again, and complains of what must never be, not even for a moment:
+ *
+ * W1  An instance belongs to one account for ever.
+ * W2  Caps of function and account are not overshot (the account's only where one keeper knows all of it).
+ * W3  No host gives more memory than it has.
+ * W4  Nobody waits for longer than PATIENCE_MS while an idle container of its code, or memory for one, is there.
+ */
+import { LIMITS } from "../../protocol/limits.ts";
+import { slotKey } from "../../protocol/names.ts";
+import type { World } from "./world.ts";
+
+export const PATIENCE_MS = 600;
+/** How long after a host's trouble keepers may still believe in what it had. */
+const UNSURE_MS = LIMITS.hostSilence.value + LIMITS.clockGap.value;
+const BOX_MB = LIMITS.boxMemory.value;
+
+export interface Caps {
+  /** By account.function. */
+  readonly functions: ReadonlyMap<string, number>;
+  /** The most and the least that was ever allowed to an account. */
+  readonly accounts: { readonly most: number; readonly least: number };
+}
+
+export class Watch {
+  readonly complaints: string[] = [];
+  /** How often an account was above its cap. */
+  accountOvershoots = 0;
+  readonly #world: World;
+  readonly #caps: Caps;
+  readonly #owners = new Map<string, string>();
+  /** What could serve a waiting call → since when. */
+  readonly #since = new Map<string, number>();
+
+  constructor(world: World, caps: Caps) {
+    this.#world = world;
+    this.#caps = caps;
+  }
+
+  look(): void {
+    const functions = new Map<string, number>();
+    const accounts = new Map<string, number>();
+    const idle = new Map<string, string>();
+    const rooms: { host: string; freeMb: number }[] = [];
+    // Until a host is declared lost, what it had still counts.
+    const now = this.#world.clock.now();
+    let isUnsure = this.#world.lives.some(({ role, troubles }) => role === "host" && troubles.some(({ at, until }) => now - at < UNSURE_MS || (until >= now && until !== Number.POSITIVE_INFINITY)));
+    for (const { node, host } of this.#world.of("host")) {
+      const said = host?.describe();
+      if (said === undefined) continue;
+      if (said.usedMb > said.memoryMb) this.#complain(`${node.id} gives ${said.usedMb} MB of ${said.memoryMb}`);
+      if (node.isWell && !said.draining) rooms.push({ host: node.id, freeMb: said.memoryMb - said.usedMb });
+      for (const instance of said.instances) {
+        if (instance.state === "booting") isUnsure = true;
+        this.#owned(instance.id, instance.account);
+        for (const container of instance.containers) {
+          const { account, function: name, version, memoryMb, state } = container;
+          if (account === undefined || name === undefined || version === undefined || memoryMb === undefined) continue;
+          if (account !== instance.account) this.#complain(`a container of ${account} is in an instance of ${instance.account}`);
+          count(functions, `${account}.${name}`);
+          count(accounts, account);
+          if (state === "loading") isUnsure = true;
+          if (state === "idle" && node.isWell) idle.set(slotKey(account, name, version, memoryMb), node.id);
+        }
+      }
+    }
+    for (const [name, containers] of functions) {
+      const cap = this.#caps.functions.get(name) ?? Number.POSITIVE_INFINITY;
+      if (containers > cap) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
+    }
+    for (const containers of accounts.values()) if (containers > this.#caps.accounts.most) this.accountOvershoots++;
+    this.#lookAtWaits(functions, accounts, idle, rooms, isUnsure);
+  }
+
+  #lookAtWaits(functions: Map<string, number>, accounts: Map<string, number>, idle: Map<string, string>, rooms: { host: string; freeMb: number }[], isUnsure: boolean): void {
+    const now = this.#world.clock.now();
+    const servable = new Set<string>();
+    for (const { node, scheduler } of this.#world.of("scheduler")) {
+      if (!node.isWell) continue;
+      for (const wait of scheduler?.waits() ?? []) {
+        const name = wait.key.slice(0, wait.key.indexOf(".", wait.account.length + 1));
+        const capped = (functions.get(name) ?? 0) >= (this.#caps.functions.get(name) ?? 1e9) || (accounts.get(wait.account) ?? 0) >= this.#caps.accounts.least;
+        const room = capped || isUnsure ? undefined : rooms.find(({ freeMb }) => freeMb >= wait.memoryMb + BOX_MB);
+        const by = idle.get(wait.key) ?? (room && `${room.freeMb} MB at ${room.host}`);
+        if (by === undefined) continue;
+        const key = `${node.id} ${wait.key}`;
+        servable.add(key);
+        const since = this.#since.get(key) ?? now;
+        this.#since.set(key, since);
+        if (now - since > PATIENCE_MS && wait.waitedMs > PATIENCE_MS) {
+          this.#complain(`a call of ${wait.key} has waited ${wait.waitedMs} ms at ${node.id} though there was ${by} for ${now - since} ms: ${wait.reason}`);
+          this.#since.delete(key);
+        }
+      }
+    }
+    for (const key of this.#since.keys()) if (!servable.has(key)) this.#since.delete(key);
+  }
+
+  #owned(instance: string, account: string | null): void {
+    const owner = this.#owners.get(instance);
+    if (account === null) {
+      if (owner !== undefined) this.#complain(`instance ${instance} of ${owner} is nobody's again`);
+      return;
+    }
+    if (owner !== undefined && owner !== account) this.#complain(`instance ${instance} of ${owner} became ${account}'s`);
+    this.#owners.set(instance, account);
+  }
+
+  #complain(what: string): void {
+    if (this.complaints.length < 20) this.complaints.push(`${this.#world.clock.now()} ms: ${what}`);
+  }
+}
+
+function count(map: Map<string, number>, key: string): void {
+  map.set(key, (map.get(key) ?? 0) + 1);
+}
