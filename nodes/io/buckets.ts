@@ -52,12 +52,13 @@ const kvRow = (bucket: string): Row => ({
   allow_direct: false,
 });
 
-const objectsRow = (bucket: string, lifeMs = 0): Row => ({
+const objectsRow = (bucket: string, bytes = -1, lifeMs = 0): Row => ({
   name: `OBJ_${bucket}`,
   subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
   discard: DiscardPolicy.New,
   allow_rollup_hdrs: true,
   allow_direct: true,
+  max_bytes: bytes,
   max_age: nanos(lifeMs),
 });
 
@@ -70,9 +71,10 @@ const recordsRow = (name: string, subjects: string, bytes: number): Row => ({
 });
 
 const TABLE: readonly Row[] = [
-  ...Object.values(BUCKET).map(kvRow),
+  // What functions and callers may fill has a bound, so that it never takes the place of what operators write.
+  ...Object.values(BUCKET).map((bucket) => (bucket === BUCKET.data ? { ...kvRow(bucket), max_bytes: LIMITS.dataKept.value } : kvRow(bucket))),
   objectsRow(OBJECTS.code),
-  objectsRow(OBJECTS.inline, LIMITS.inlineLife.value),
+  objectsRow(OBJECTS.inline, LIMITS.inlineKept.value, LIMITS.inlineLife.value),
   recordsRow(STREAM.calls, SUBJECT.callsAll, LIMITS.callsKept.value),
   recordsRow(STREAM.logs, SUBJECT.logsAll, LIMITS.logsKept.value),
 ];

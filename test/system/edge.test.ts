@@ -225,10 +225,19 @@ test("F009 malformed, unauthorised and unknown requests are refused with typed e
   await platform.operator.bus.ask(setAccount, [], { account: "suspended", create: false, active: false });
   await platform.operator.bus.ask(setAccount, [], { account: "small", create: true, memoryMb: 64 });
   await platform.deploy("little", ECHO, { account: "small", settings: { memoryMb: 64 } });
-  const capacity = async () => (await platform.fleet()).hosts.map((host) => ({ used: host.usedMb, instances: host.instances.map(({ id, account, containers }) => ({ id, account, containers: containers.length })), cache: host.cache.length, downloads: host.downloads }));
+  const capacity = async () =>
+    (await platform.fleet()).hosts.map((host) => ({
+      used: host.usedMb,
+      instances: host.instances.map(({ id, account, containers }) => ({ id, account, containers: containers.length })),
+      cache: host.cache.length,
+      downloads: host.downloads,
+    }));
   const settled = async () => {
     const [first, second] = [JSON.stringify(await capacity()), JSON.stringify(await capacity())];
-    return first === second && !(await platform.fleet()).hosts.some((host) => host.instances.some(({ state }) => state === "booting" || state === "draining")) ? second : undefined;
+    return first === second &&
+      !(await platform.fleet()).hosts.some((host) => host.instances.some(({ state }) => state === "booting" || state === "draining"))
+      ? second
+      : undefined;
   };
   const before = await until(settled, "the pool to be still", 30_000);
   const refusals: readonly [string, string, Record<string, string>?][] = [
@@ -279,6 +288,27 @@ test("names with wildcards, and subjects that are no call, get a typed error", a
     const answer = text.slice(text.indexOf(`MSG ${reply} `));
     t.regex(answer.slice(0, 400), subject === "pilot.fn.main.0" ? /FunctionNotFound/ : /BadName|BadRequest/, subject.slice(0, 60));
   }
+  await works(t);
+});
+
+test("a flood of sources inside requests is compiled a few at a time: each is answered or refused, and others are served meanwhile", async (t) => {
+  const count = LIMITS.inlineWaiting.value + LIMITS.inlineBundles.value + 40;
+  const flood = Array.from({ length: count }, (_, nth) =>
+    platform.raw(
+      "pilot.inline.flooding",
+      bytes(JSON.stringify({ runtime: "python", code: `def handler(event, context:\n    return ${nth}\n` })),
+      {},
+      85_000,
+    ),
+  );
+  await works(t);
+  const said = new Map<string, number>();
+  for (const { error, message } of await Promise.all(flood)) {
+    said.set(error ?? "none", (said.get(error ?? "none") ?? 0) + 1);
+    t.true(error === "BadCode" || error === "Throttled", `${error}: ${message}`);
+  }
+  t.log(Object.fromEntries(said));
+  t.true((said.get("Throttled") ?? 0) > 0 && (said.get("BadCode") ?? 0) >= LIMITS.inlineBundles.value);
   await works(t);
 });
 

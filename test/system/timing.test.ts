@@ -4,8 +4,11 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
 import { AckPolicy } from "nats";
+import { decode } from "../../protocol/codec.ts";
+import { callRecords } from "../../protocol/messages/call.ts";
 import { preloadFunction, showCall } from "../../protocol/messages/fleet.ts";
 import { setPool } from "../../protocol/messages/registry.ts";
+import type { CallRecord } from "../../protocol/vocabulary.ts";
 import { type Ended, type Platform, startPlatform } from "../support/platform.ts";
 import { until } from "../support/until.ts";
 
@@ -80,6 +83,34 @@ test("F026 F028 receipt and start are recorded on every rung and every path", as
   );
   for (const [what, reply] of Object.entries(seen)) await recorded(t, what, reply);
   t.deepEqual(Object.keys(seen).sort(), ["cached", "cold", "direct", "hot", "own", "warm"]);
+});
+
+test("F028 F099 the record of a call, with both ends of its clock, is in the call log too, where it outlives its host", async (t) => {
+  await platform.deploy("logged", ECHO, { account: "timing" });
+  const { headers } = await platform.call("timing/logged");
+  const id = headers["Pilot-Call"];
+  const jsm = await platform.operator.nc.jetstreamManager();
+  const record = await until(
+    async () => {
+      const { state } = await jsm.streams.info("PILOT_CALLS");
+      for (let seq = state.last_seq; seq >= Math.max(1, state.first_seq); seq--) {
+        const { calls } = callRecords.body.parse(decode((await jsm.streams.getMessage("PILOT_CALLS", { seq })).data));
+        const found = (calls as readonly CallRecord[]).find((call) => call.id === id);
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    },
+    "the record in the stream",
+    20_000,
+  );
+  t.is(`${record.receivedAt};${record.startedAt};${record.endedAt}`, headers["Pilot-Times"] ?? "");
+  t.like(record, {
+    account: "timing",
+    function: "logged",
+    instance: headers["Pilot-Instance"],
+    container: headers["Pilot-Container"],
+    host: headers["Pilot-Host"],
+  });
 });
 
 test("F027 for each message that is pulled and run, retrieval, receipt and start are recorded in that order, and it runs once", async (t) => {
