@@ -27,7 +27,7 @@ export const ERRORS = {
   NotAllowed: row(403, "caller", "no", "The account or the credential does not permit this.", "Ask the operator."),
   FunctionNotFound: row(404, "caller", "no", "No such function, version or alias.", "Deploy it, or list what there is with: pilot fn ls"),
   NotFound: row(404, "caller", "no", "The thing that was named does not exist.", "List what there is with the ls command of its noun."),
-  Conflict: row(409, "caller", "later", "Somebody else changed it at the same time.", "Read it again and repeat the command."),
+  Conflict: row(409, "caller", "later", "Somebody else changed it at the same time, or uses it.", "Look at what the message names, and repeat the command."),
   PayloadTooLarge: row(413, "caller", "no", "The body is larger than a message may be.", "Send a reference to an object instead of the data."),
   BundleTooLarge: row(413, "caller", "no", "The code is larger than a bundle may be.", "Leave out files that are not needed at run time."),
   BadCode: row(422, "caller", "no", "The code cannot be bundled or compiled.", "Correct the place that the message names and deploy again."),

@@ -6,9 +6,9 @@
  * T3  A context file is replaced whole, so that a reader never sees half of one.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, link, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { Fault } from "../../protocol/errors.ts";
 import type { Role } from "../../protocol/subjects.ts";
 import { type BrokerUser, OPERATOR_INBOX } from "./broker/config.ts";
@@ -48,13 +48,32 @@ export function temporaryStore(): Promise<string> {
   return mkdtemp(join(tmpdir(), "pilotlight-"));
 }
 
+/** Step by step: the `recursive` of Node goes round for ever where a parent refuses with "no such file", as in /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      if (!(await stat(at)).isDirectory()) throw new Error(`${at} is no directory`);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      missing.unshift(at);
+    }
+  }
+  for (const one of missing) {
+    await mkdir(one, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  }
+}
+
 /** Makes the directory where needed and takes its lock. Rejects with Fault Conflict when a live process has it. */
 export async function openStore(path: string): Promise<Store> {
   const directory = resolve(path);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     for (const part of ["broker", "contexts", "logs", "run"]) {
-      await mkdir(join(directory, part), { recursive: true, mode: 0o700 });
+      await makeDirectory(join(directory, part));
       await chmod(join(directory, part), 0o700);
     }
   } catch (error) {

@@ -90,7 +90,10 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
     child.kill("SIGKILL");
     const how = await exited;
     await removePorts(run);
-    throw new Fault("Unavailable", `nats-server did not start (${how}): ${await reason(lastWords, logFile)}`);
+    const why = await reason(lastWords, logFile);
+    if (/address already in use/.test(why))
+      throw new Fault("BadRequest", `port ${order.port} is in use by another program; give another with --port, or 0 for a free one`);
+    throw new Fault("Unavailable", `nats-server did not start (${how}): ${why}`);
   }
   return {
     url: `nats://127.0.0.1:${ready.port}`,
