@@ -17,13 +17,15 @@ export const FRAME = {
   answer: 3,
   /** agent → Python zygote only: fork a child. id: number of the fork. extra: JSON {socket, token}. */
   fork: 4,
+  /** agent → container. id: a call that was sent ahead. It is given back with `givenBack`, or runs if it was begun already. */
+  takeBack: 5,
   /** container → agent: booted and blank. extra: JSON {runtime, pid}. For a fork {runtime, pid, token}: pid inside the box. */
   ready: 16,
   /** container → agent: code is loaded. extra: JSON {loadMs}. payload: fresh cached data for this code, or nothing. */
   loaded: 17,
   /** container → agent: code cannot be loaded. extra: JSON Thrown. */
   loadFailed: 18,
-  /** container → agent. id: the call's. flags 1: payload is JSON, 0: bytes. */
+  /** container → agent. id: the call's. flags 1: payload is JSON, 0: bytes. extra: nothing, or u32 what the run took in µs. */
   result: 19,
   /** container → agent: the handler threw or returned something unusable. id: the call's. extra: JSON Thrown. flags 0: HandlerError, 1: BadResult, or ResultTooLarge when that is its type. */
   failed: 20,
@@ -33,6 +35,8 @@ export const FRAME = {
   request: 22,
   /** Python zygote → agent: a fork is over. id: number of the fork. extra: JSON ForkEnd. */
   forkEnded: 23,
+  /** container → agent. id: a call that was taken back before it was begun. */
+  givenBack: 24,
 } as const;
 
 export const LOG_STREAM = { stdout: 0, stderr: 1, log: 2 } as const;

@@ -118,6 +118,7 @@ class Agent implements Host {
         warmLeft: () => this.#pool.refill(),
         result: (container, payload) => this.#runner.result(container, payload),
         failed: (container, isBadResult, thrown) => this.#runner.failed(container, isBadResult, thrown),
+        givenBack: (container, number) => this.#runner.givenBack(container, number),
         output: (container, frame) => this.#logs.output(container, frame),
         request: (container, frame) => this.#requests.request(container, frame),
         late: () => counters.add("frames.late"),

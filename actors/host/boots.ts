@@ -22,9 +22,21 @@ export class Boots {
     this.#ports = ports;
   }
 
-  /** Boots one more container of the instance; `urgent` when a call waits for it. */
+  /**
+   * Boots one more container of the instance; `urgent` when a call waits for it. Others pause first: what made room for them is a
+   * call that has just got its container, and starting processes at that moment would delay it.
+   */
   start(instance: Instance, urgent: boolean): void {
     instance.booting++;
+    if (urgent) this.#order(instance, true);
+    else this.#after(LIMITS.bootPause.value, () => this.#order(instance, false), () => instance.booting--);
+  }
+
+  #order(instance: Instance, urgent: boolean): void {
+    if (instance.state === "draining" || instance.state === "gone") {
+      instance.booting--;
+      return;
+    }
     const { id, runtime, memoryMb, network } = instance;
     const container = `${id}-${(this.#count++).toString(36)}`;
     this.#ports.sandbox.start({ instance: id, container, runtime, instanceMb: memoryMb, network }, urgent).then(
@@ -42,9 +54,14 @@ export class Boots {
   /** Does something after the pause that so many failures in a row deserve. */
   afterFailures(failures: number, action: () => void): void {
     const ms = Math.min(LIMITS.bootRetryMax.value, LIMITS.bootRetryMin.value * 2 ** Math.min(Math.max(0, failures - 1), 16));
+    this.#after(ms, action);
+  }
+
+  #after(ms: number, action: () => void, closed: () => void = () => undefined): void {
     const timer = this.#ports.clock.after(ms, () => {
       this.#timers.delete(timer);
-      if (!this.#closed) action();
+      if (this.#closed) closed();
+      else action();
     });
     this.#timers.add(timer);
   }

@@ -1,4 +1,5 @@
 /** One call inside a host: a plain object, since there may be a hundred thousand of them a second. */
+import type { Fault } from "../../protocol/errors.ts";
 import type { CallHead } from "../../protocol/messages/call.ts";
 import type { CallRecord, ColdCause, Path, Rung } from "../../protocol/vocabulary.ts";
 import type { CallStamp } from "./call-stamp.ts";
@@ -52,6 +53,8 @@ export class Call {
   logBytes = 0;
   /** It ran before, and its instance was lost under it. */
   isRerun = false;
+  /** Set when it was cancelled while it stood ahead in a container. */
+  cancelled: Fault | undefined = undefined;
   /** The keeper was told of this direct call. */
   toldLong = false;
   readonly #stamp: CallStamp;

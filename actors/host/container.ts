@@ -17,6 +17,8 @@ export interface ContainerOwner {
   loadFailed(container: Container, thrown: Thrown): void;
   result(container: Container, payload: Uint8Array): void;
   failed(container: Container, isBadResult: boolean, thrown: Thrown): void;
+  /** A call that had been sent ahead comes back unbegun. */
+  givenBack(container: Container, number: number): void;
   output(container: Container, frame: IncomingFrame): void;
   request(container: Container, frame: IncomingFrame): void;
   /** A frame that makes no sense at this moment. */
@@ -24,6 +26,13 @@ export interface ContainerOwner {
   /** A frame about a call that has ended: of no use, and no crime. */
   late(container: Container): void;
   ended(container: Container, cause: EndCause, output: string): void;
+}
+
+/** A call that was sent into a busy container. */
+export interface AheadCall {
+  readonly call: Call;
+  /** In frames. */
+  readonly number: number;
 }
 
 const decoder = new TextDecoder();
@@ -39,6 +48,10 @@ export class Container implements ContainerListener {
   call: Call | undefined = undefined;
   /** Number of the running or last call in frames. */
   number = 0;
+  /** Calls that were sent behind the running one, in order. None of them has begun. */
+  readonly ahead: AheadCall[] = [];
+  /** The calls ahead were asked back. */
+  takingBack = false;
   /** Calls it has finished. */
   calls = 0;
   /** The last call, for output that comes after its result. */
@@ -49,10 +62,13 @@ export class Container implements ContainerListener {
   idleSince = 0;
   /** Monotonic: when the running call was sent. */
   startedAt = 0;
+  /** What the last run took by the runtime's own account, in microseconds; -1 where it did not say. */
+  insideUs = -1;
   /** cpu time at the start of the running call, when it is measured. */
   cpuAtStart = -1;
   requests = 0;
   readonly #owner: ContainerOwner;
+  #numbers = 0;
 
   constructor(box: SandboxedContainer, instance: Instance, owner: ContainerOwner) {
     this.box = box;
@@ -65,8 +81,8 @@ export class Container implements ContainerListener {
   }
 
   nextNumber(): number {
-    this.number = this.number === 0xffffffff ? 1 : this.number + 1;
-    return this.number;
+    this.#numbers = this.#numbers === 0xffffffff ? 1 : this.#numbers + 1;
+    return this.#numbers;
   }
 
   frame(frame: IncomingFrame): void {
@@ -74,7 +90,11 @@ export class Container implements ContainerListener {
     switch (frame.type) {
       case FRAME.result:
         if (this.call === undefined || frame.id !== this.number) this.#owner.late(this);
-        else this.#owner.result(this, frame.payload);
+        else {
+          const { extra } = frame;
+          this.insideUs = extra.length === 4 ? (((extra[0] ?? 0) << 24) | ((extra[1] ?? 0) << 16) | ((extra[2] ?? 0) << 8) | (extra[3] ?? 0)) >>> 0 : -1;
+          this.#owner.result(this, frame.payload);
+        }
         return;
       case FRAME.log:
         this.#owner.output(this, frame);
@@ -85,6 +105,9 @@ export class Container implements ContainerListener {
       case FRAME.failed:
         if (this.call === undefined || frame.id !== this.number) this.#owner.late(this);
         else this.#owner.failed(this, frame.flags === 1, readThrown(frame.extra));
+        return;
+      case FRAME.givenBack:
+        this.#owner.givenBack(this, frame.id);
         return;
       case FRAME.loaded:
         if (this.state === "loading") this.#owner.loaded(this, frame.payload);

@@ -87,6 +87,7 @@ async function provision(ports: ControlPorts, wanted: Wanted): Promise<{ contain
 function cancel({ runner, slots }: ControlPorts, id: string): boolean {
   const fault = new Fault("Cancelled", "the call was cancelled");
   for (const container of runner.busy) {
+    if (runner.cancelAhead(container, (call) => call.id === id, fault)) return true;
     if (container.call?.id !== id) continue;
     runner.end(container, fault);
     return true;

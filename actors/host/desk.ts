@@ -210,6 +210,8 @@ export class Desk {
       stamp: this.#ports.stamp,
     });
     if (said?.traceparent !== undefined) call.traceparent = said.traceparent;
+    // Short runs fill a busy container first: waking another process costs more than the wait.
+    if (slot.busy.size > 0 && runner.ahead(call)) return;
     const container = slot.idle.pop();
     if (container !== undefined) runner.run(container, call);
     else this.#admit(call, grant);
@@ -218,14 +220,14 @@ export class Desk {
   #admit(call: Call, grant: Grant): void {
     const { slot } = call;
     const verdict = admit({
-      queued: slot.queued,
+      queued: slot.queued + slot.ahead,
       slots: slot.busy.size + slot.loading,
       meanRunMs: slot.stats.meanRunMs,
       createMs: this.#ports.supply.createMs(slot),
       atCap: slot.containers >= grant.containers,
       hasQueueRoom: slot.hasRoom(call.bytesIn),
     });
-    if (verdict === "queue") slot.enqueue(call);
+    if (verdict === "queue") this.#ports.runner.wait(call);
     else this.#handOn(call, grant);
   }
 

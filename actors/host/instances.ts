@@ -26,7 +26,7 @@ import type { Provision } from "./provision.ts";
 import type { Slot } from "./slot.ts";
 
 /** Told what becomes of instances and containers. */
-export interface InstancesOwner extends Pick<ContainerOwner, "result" | "failed" | "output" | "request" | "late"> {
+export interface InstancesOwner extends Pick<ContainerOwner, "result" | "failed" | "givenBack" | "output" | "request" | "late"> {
   /** Something to announce. */
   changed(instance: Instance): void;
   gone(instance: Instance): void;
@@ -253,6 +253,9 @@ export class Instances implements ContainerOwner {
   }
   request(container: Container, frame: Parameters<ContainerOwner["request"]>[1]): void {
     this.#owner.request(container, frame);
+  }
+  givenBack(container: Container, number: number): void {
+    this.#owner.givenBack(container, number);
   }
   late(container: Container): void {
     this.#owner.late(container);

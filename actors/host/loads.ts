@@ -16,6 +16,9 @@ export interface LoadsPorts {
   failed(container: Container, provision: Provision, fault: Fault, stack: string | undefined): void;
 }
 
+/** Cpu shares of a whole instance: with 1,024 MB, a container of 128 MB weighs as much as an ordinary process of the host. */
+const WHOLE_INSTANCE = 8 * 1_024;
+
 export class Loads {
   readonly #ports: LoadsPorts;
   readonly #loading = new Map<Container, { readonly provision: Provision; readonly timer: Timer }>();
@@ -36,7 +39,7 @@ export class Loads {
     });
     this.#loading.set(container, { provision, timer });
     // Cpu in the same ratio as memory (F060).
-    const cpuShares = Math.max(2, Math.round((1024 * slot.memoryMb) / container.instance.memoryMb));
+    const cpuShares = Math.max(2, Math.round((WHOLE_INSTANCE * slot.memoryMb) / container.instance.memoryMb));
     try {
       container.box.limit({ memoryMb: slot.memoryMb, cpuShares, processes: LIMITS.processes.value });
     } catch (error) {

@@ -99,13 +99,13 @@ export class Orders {
     if (container) this.#ports.runner.run(container, this.#take(order, slot));
     else if (!slot.hasRoom(order.body.length)) this.#decline(order.subject, "queue-full", "too many calls of the function wait here");
     else if (head.place?.queue !== true && this.#newWouldBeSooner(slot, head.containers)) this.#decline(order.subject, "no-container", "all containers are busy, and a new one would be sooner");
-    else slot.enqueue(this.#take(order, slot));
+    else this.#ports.runner.wait(this.#take(order, slot));
   }
 
   /** The placer saw an idle container that is busy by now: it is asked to weigh again (F025). */
   #newWouldBeSooner(slot: Slot, cap: number): boolean {
     return admit({
-      queued: slot.queued,
+      queued: slot.queued + slot.ahead,
       slots: slot.busy.size + slot.loading,
       meanRunMs: slot.stats.meanRunMs,
       createMs: this.#ports.supply.createMs(slot),

@@ -5,7 +5,9 @@
 import { Fault } from "../../protocol/errors.ts";
 import { FRAME, type Thrown } from "../../protocol/frames.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { GIVES_BACK } from "../../protocol/runtimes.ts";
 import type { Clock, Log, Timer } from "../kit/ports.ts";
+import { aheadDepth } from "./ahead.ts";
 import type { Call } from "./call.ts";
 import { extraOf } from "./call-stamp.ts";
 import type { Container } from "./container.ts";
@@ -37,6 +39,8 @@ export interface RunnerPorts {
   discard(container: Container): void;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** What a bootstrap puts in front of the message when the process ends with the call. */
 const DYING = /^(?:Unhandled rejection|Uncaught exception): /;
 
@@ -55,7 +59,80 @@ export class Runner {
 
   /** Runs the call now. Legal for a container of the call's slot that is neither loading nor busy. */
   run(container: Container, call: Call): void {
+    this.#begin(container, call, this.#send(container, call));
+  }
+
+  /**
+   * Sends the call into a busy container, behind its running one, when runs of the slot are short enough; the one that
+   * has most ahead already, so that others empty. False: it has to wait elsewhere. Legal while nobody waits before it.
+   */
+  ahead(call: Call): boolean {
+    const { slot } = call;
+    if (slot.busy.size === 0 || slot.queued > 0) return false;
+    const depth = this.#depth(slot, call.bytesIn);
+    if (depth === 0) return false;
+    let best: Container | undefined;
+    for (const container of slot.busy) {
+      if (container.takingBack || container.ahead.length >= depth) continue;
+      if (best === undefined || container.ahead.length > best.ahead.length) best = container;
+    }
+    if (best === undefined) return false;
+    best.ahead.push({ call, number: this.#send(best, call) });
+    return true;
+  }
+
+  /** The call waits for a container: ahead in a busy one, or in the slot's queue, which must have room. */
+  wait(call: Call): void {
+    if (!this.ahead(call)) call.slot.enqueue(call);
+  }
+
+  /** A container gives back a call that it has not begun. */
+  givenBack(container: Container, number: number): void {
+    const at = container.ahead.findIndex((one) => one.number === number);
+    const [given] = at < 0 ? [] : container.ahead.splice(at, 1);
+    if (given === undefined) return;
+    this.#waitAgain(given.call);
+  }
+
+  /** Ends a call that stands ahead in a container. False when there is no such call. */
+  cancelAhead(container: Container, matches: (call: Call) => boolean, fault: Fault): boolean {
+    const entry = container.ahead.find(({ call }) => matches(call));
+    if (entry === undefined) return false;
+    // Should it begin before it is given back, its run is ended like that of any cancelled call.
+    entry.call.cancelled = fault;
+    container.box.send(FRAME.takeBack, 0, entry.number, NOTHING, NOTHING);
+    return true;
+  }
+
+  #depth(slot: Slot, bodyBytes: number): number {
+    const runtime = slot.code?.runtime;
+    return aheadDepth({ meanRunMs: slot.stats.meanInsideMs ?? slot.stats.meanRunMs, givesBack: runtime !== undefined && GIVES_BACK[runtime], bodyBytes });
+  }
+
+  #send(container: Container, call: Call): number {
+    const end = this.#ports.clock.epoch() + call.timeoutMs;
+    const extra = call.head === undefined ? call.stampedExtra(end) : extraOf(end, call.head.call);
+    const number = container.nextNumber();
+    container.box.send(FRAME.call, 0, number, extra, call.body);
+    return number;
+  }
+
+  /** Back into the queue, or at once into a container that is idle. */
+  #waitAgain(call: Call): void {
+    if (call.cancelled !== undefined) {
+      this.fail(call, call.cancelled);
+      return;
+    }
+    this.#ports.counters.add("calls.givenBack");
+    call.slot.putBack(call);
+    const idle = call.slot.idle.pop();
+    if (idle !== undefined) this.free(idle);
+  }
+
+  /** The call is the one that the container runs from now on. */
+  #begin(container: Container, call: Call, number: number): void {
     const now = this.#ports.clock.now();
+    container.number = number;
     container.state = "busy";
     container.call = call;
     container.startedAt = now;
@@ -71,9 +148,6 @@ export class Runner {
     container.coldCause = undefined;
     call.slot.busy.add(container);
     this.#busy.add(container);
-    const end = call.startedAt + call.timeoutMs;
-    const extra = call.head === undefined ? call.stampedExtra(end) : extraOf(end, call.head.call);
-    container.box.send(FRAME.call, 0, container.nextNumber(), extra, call.body);
     if (!call.isIdempotent) call.dropBody();
     this.#ports.changed(container.instance);
     this.#sweeping ??= this.#ports.clock.every(LIMITS.deadlineSweep.value, () => this.#sweep());
@@ -84,9 +158,18 @@ export class Runner {
     const { slot } = container;
     if (!slot || container.state === "ended" || this.#ports.isLost()) return;
     const now = this.#ports.clock.now();
+    const first = container.ahead.shift();
+    if (first !== undefined) {
+      this.#begin(container, first.call, first.number);
+      if (first.call.cancelled !== undefined) this.end(container, first.call.cancelled);
+      else this.#fill(container, slot);
+      return;
+    }
+    container.takingBack = false;
     for (let next = slot.dequeue(); next !== undefined; next = slot.dequeue()) {
       if (next.waitUntil >= now) {
         this.run(container, next);
+        this.#fill(container, slot);
         return;
       }
       this.expire(next);
@@ -95,6 +178,21 @@ export class Runner {
     container.idleSince = now;
     slot.idle.push(container);
     this.#ports.changed(container.instance);
+  }
+
+  /** Sends ahead from the queue what the container may have. */
+  #fill(container: Container, slot: Slot): void {
+    for (let { first } = slot; first !== undefined && !container.takingBack; { first } = slot) {
+      if (container.ahead.length >= this.#depth(slot, first.bytesIn)) return;
+      slot.dequeue();
+      container.ahead.push({ call: first, number: this.#send(container, first) });
+    }
+  }
+
+  /** Asks back what stands ahead: the running call takes longer than forecast. */
+  #takeBack(container: Container): void {
+    container.takingBack = true;
+    for (const { number } of container.ahead) container.box.send(FRAME.takeBack, 0, number, NOTHING, NOTHING);
   }
 
   /** A call waited too long. */
@@ -160,6 +258,8 @@ export class Runner {
   /** The container is gone or going: its call, if it runs one, gets the error, or waits for another container when it may run twice. */
   lost(container: Container, fault: Fault): void {
     const call = this.#finish(container);
+    // What stood ahead had not begun: another container serves it.
+    for (const { call: waiting } of container.ahead.splice(0)) this.#waitAgain(waiting);
     if (!call) return;
     const mayRunAgain = fault.name === "InstanceLost" && call.isIdempotent && !call.isRerun;
     if (mayRunAgain && this.#ports.isOpen() && call.slot.hasRoom(call.bytesIn)) {
@@ -193,6 +293,8 @@ export class Runner {
     this.#busy.delete(container);
     call.slot.busy.delete(container);
     call.slot.stats.ran(this.#ports.clock.now() - container.startedAt);
+    if (container.insideUs >= 0) call.slot.stats.ranInside(container.insideUs / 1_000);
+    container.insideUs = -1;
     if (call.head === undefined) call.slot.stats.direct++;
     call.slot.stats.rungs[call.rung] = (call.slot.stats.rungs[call.rung] ?? 0) + 1;
     if (container.cpuAtStart >= 0) measure(container, call);
@@ -211,6 +313,7 @@ export class Runner {
       const { call } = container;
       if (!call) continue;
       if (call.slot.queued > 0) slots.add(call.slot);
+      if (container.ahead.length > 0 && !container.takingBack && now - container.startedAt > LIMITS.aheadSlow.value) this.#takeBack(container);
       if (now >= container.deadline) {
         this.end(container, new Fault("TimedOut", `the function ran longer than its ${call.timeoutMs} ms and was ended`));
       } else this.age(call, now);

@@ -67,6 +67,13 @@ export class Slot {
     return this.#queue.length;
   }
 
+  /** Calls that were sent ahead into its busy containers. */
+  get ahead(): number {
+    let sum = 0;
+    for (const container of this.busy) sum += container.ahead.length;
+    return sum;
+  }
+
   /** The call that waits for longest. */
   get first(): Call | undefined {
     return this.#queue[0];
@@ -86,6 +93,15 @@ export class Slot {
     call.body = call.body.slice();
     this.#bytes.used += call.bytesIn;
     this.#queue.push(call);
+  }
+
+  /** A call that has waited before is put where its age puts it. Always legal: it had been counted as sent. */
+  putBack(call: Call): void {
+    call.body = call.body.slice();
+    this.#bytes.used += call.bytesIn;
+    const at = this.#queue.findIndex((waiting) => waiting.arrivedAt > call.arrivedAt);
+    if (at < 0) this.#queue.push(call);
+    else this.#queue.splice(at, 0, call);
   }
 
   dequeue(): Call | undefined {

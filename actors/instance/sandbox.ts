@@ -28,7 +28,7 @@ export interface StartOrder {
 /** Limits of one container once it belongs to an account. */
 export interface ContainerLimits {
   readonly memoryMb: number;
-  /** Share of the machine relative to other containers; 1024 is one whole instance. */
+  /** Weight against other containers and processes of the host; 1,024 is an ordinary process. */
   readonly cpuShares: number;
   readonly processes: number;
 }

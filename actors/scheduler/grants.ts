@@ -16,8 +16,11 @@ import type { AccountRecord, FunctionRecord } from "../../protocol/vocabulary.ts
 import type { Classes } from "./classes.ts";
 import type { Fleet } from "./fleet.ts";
 
-/** Subscriptions per frontend over all hosts: frontends then get about 1/13 of a granted function's calls. */
-const WEIGHT = 12;
+/**
+ * Subscriptions per frontend over all hosts: frontends then get about 1/41 of a granted function's calls. A call that takes
+ * the longer way occupies its caller for a multiple of the time, so that a tenth of the calls would halve the throughput.
+ */
+const WEIGHT = 40;
 const MOST_SUBSCRIPTIONS = 256;
 
 export interface GrantsPorts {

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { LIMITS } from "../../protocol/limits.ts";
 import { openLogFile } from "./log-file.ts";
+import { goesFirst } from "./precedence.ts";
 
 /** What a node tells its supervisor over IPC. */
 export type NodeMessage =
@@ -62,6 +63,7 @@ export function startRole(order: RoleOrder): RoleProcess {
     env: environment,
     detached: true,
   });
+  goesFirst(child.pid);
   for (const stream of [child.stdout, child.stderr]) {
     const split = lineSplitter(order.line);
     stream?.on("data", (bytes: Buffer) => {

@@ -64,6 +64,8 @@ export class FakeContainer implements SandboxedContainer {
   #peak = BLANK_BYTES;
   #cpuMs = 0;
   #printed = "";
+  #running = false;
+  readonly #behind: Frame[] = [];
   /** Bytes on their way in. */
   #waiting = 0;
 
@@ -155,7 +157,8 @@ export class FakeContainer implements SandboxedContainer {
 
   #received(frame: Frame): void {
     if (frame.type === FRAME.load) this.#loadCode(frame);
-    else if (frame.type === FRAME.call) this.#run(frame);
+    else if (frame.type === FRAME.call) this.#call(frame);
+    else if (frame.type === FRAME.takeBack) this.#giveBack(frame.id);
     else if (frame.type === FRAME.answer) this.#answered(frame);
   }
 
@@ -178,7 +181,27 @@ export class FakeContainer implements SandboxedContainer {
     else this.#of.clock.after(program.loadMs, () => this.#later(act));
   }
 
+  /** One call runs at a time; others wait in order, and can be taken back until they begin. */
+  #call(frame: Frame): void {
+    if (this.#running) this.#behind.push(frame);
+    else this.#run(frame);
+  }
+
+  #giveBack(id: number): void {
+    const at = this.#behind.findIndex((frame) => frame.id === id);
+    if (at < 0) return;
+    this.#behind.splice(at, 1);
+    this.#say(FRAME.givenBack, 0, id, NOTHING, NOTHING);
+  }
+
+  #next(): void {
+    this.#running = false;
+    const next = this.#behind.shift();
+    if (next !== undefined && !this.#ended) this.#run(next);
+  }
+
   #run(frame: Frame): void {
+    this.#running = true;
     const program = this.#program;
     if (program === undefined || this.#load === undefined) return;
     this.calls++;
@@ -189,7 +212,8 @@ export class FakeContainer implements SandboxedContainer {
       .then(
         (result) => this.#result(frame.id, result),
         (error: unknown) => this.#say(FRAME.failed, error instanceof FakeBadResult ? 1 : 0, frame.id, json(thrownOf(error)), NOTHING),
-      );
+      )
+      .then(() => this.#next());
   }
 
   #result(id: number, result: unknown): void {

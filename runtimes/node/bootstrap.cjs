@@ -66,8 +66,9 @@ function succeed(id, value) {
     return;
   }
   output.flush();
-  if (bytes !== undefined) send(FRAME.result, 0, id, null, bytes);
-  else if (!sendText(FRAME.result, 1, id, text)) {
+  took.writeUInt32BE(Math.min(0xffffffff, Math.round((performance.now() - begun) * 1_000)), 0);
+  if (bytes !== undefined) send(FRAME.result, 0, id, took, bytes);
+  else if (!sendText(FRAME.result, 1, id, took, text)) {
     tooLarge(id, Buffer.byteLength(text));
     return;
   }
@@ -81,6 +82,7 @@ function call(id, bytes, extraAt, payloadAt, end) {
   output.switchTo(id);
   current = id;
   running = true;
+  begun = performance.now();
   let value;
   try {
     const event = toValue(bytes, payloadAt, end);
@@ -98,6 +100,10 @@ function call(id, bytes, extraAt, payloadAt, end) {
   }
   succeed(id, value);
 }
+
+/** When the running call began, and, for its result, what it took in microseconds. */
+let begun = 0;
+const took = Buffer.alloc(4);
 
 function refuse(id) {
   send(FRAME.failed, HANDLER_ERROR, id, encode(loadError), null);
@@ -145,6 +151,13 @@ function onFrame(type, flags, id, bytes, extraAt, payloadAt, end) {
       waiting.push({ id, bytes: Buffer.from(bytes.subarray(extraAt, end)), payloadAt: payloadAt - extraAt });
       later(next);
     } else send(FRAME.failed, HANDLER_ERROR, id, encode({ type: "Throttled", message: "too many calls wait in this container" }), null);
+  } else if (type === FRAME.takeBack) {
+    const at = waiting.findIndex((one) => one.id === id);
+    // Not found: it has begun, and will be answered.
+    if (at >= 0) {
+      waiting.splice(at, 1);
+      send(FRAME.givenBack, 0, id, null, null);
+    }
   } else if (type === FRAME.answer) contexts.answered(flags, id, bytes, payloadAt, end);
   else if (type === FRAME.load && state === "blank") load(bytes, extraAt, payloadAt, end);
 }

@@ -18,6 +18,7 @@ const FRAME = {
   call: 2,
   answer: 3,
   fork: 4,
+  takeBack: 5,
   ready: 16,
   loaded: 17,
   loadFailed: 18,
@@ -26,6 +27,7 @@ const FRAME = {
   log: 21,
   request: 22,
   forkEnded: 23,
+  givenBack: 24,
 };
 const LOG_STREAM = { stdout: 0, stderr: 1, log: 2 };
 const FRAME_EXTRA = 61440;
@@ -82,17 +84,19 @@ function send(type, flags, id, extra, payload) {
 }
 
 /** Sends one frame whose payload is text. False when it is larger than a body may be; nothing was sent then. */
-function sendText(type, flags, id, text) {
-  if (FRAME_HEAD + text.length * 3 <= SCRATCH_BYTES) {
-    const bytes = scratch.write(text, FRAME_HEAD);
-    writeHead(type, flags, id, 0, bytes);
-    writeAll(scratch, 0, FRAME_HEAD + bytes);
+function sendText(type, flags, id, extra, text) {
+  const start = FRAME_HEAD + extra.length;
+  if (start + text.length * 3 <= SCRATCH_BYTES) {
+    const bytes = scratch.write(text, start);
+    writeHead(type, flags, id, extra.length, bytes);
+    scratch.set(extra, FRAME_HEAD);
+    writeAll(scratch, 0, start + bytes);
     return true;
   }
   if (text.length > BODY_LIMIT) return false;
   const payload = Buffer.from(text);
   if (payload.length > BODY_LIMIT) return false;
-  send(type, flags, id, null, payload);
+  send(type, flags, id, extra, payload);
   return true;
 }
 

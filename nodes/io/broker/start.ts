@@ -15,6 +15,7 @@ import { until } from "../until.ts";
 import { type BrokerUser, brokerConfig } from "./config.ts";
 import { type Greeting, greet } from "./greet.ts";
 import { lifelineOf } from "./lifeline.ts";
+import { goesFirst } from "../precedence.ts";
 
 export interface StartBroker {
   /** The program, and its version as found. */
@@ -72,6 +73,7 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
     cwd: order.directory,
     detached: true,
   });
+  goesFirst(child.pid);
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     lastWords = (lastWords + text).slice(-4_096);

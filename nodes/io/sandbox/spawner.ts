@@ -7,6 +7,7 @@
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { goesAsOthers } from "../precedence.ts";
 import { BoxChild } from "./box-child.ts";
 import { clearGroup, until } from "./clear.ts";
 import { killAll } from "./group-files.ts";
@@ -19,6 +20,7 @@ import { sweep } from "./sweep.ts";
 
 type Asked<Kind extends Order["do"]> = Extract<Order, { do: Kind }>;
 
+goesAsOthers();
 const setup = JSON.parse(process.argv[2] ?? "{}") as SpawnerSetup;
 const groups = openGroups(setup.groups, setup.groupRoot);
 const boxes = new Map<string, BoxChild>();

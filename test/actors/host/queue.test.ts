@@ -31,7 +31,10 @@ test("a host that slept until others declared it lost answers nothing, runs noth
   await r.clock.advance(20_000);
   t.is(running.replies.length, 0);
   t.is(waiting.replies.length, 0);
-  t.is(r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0), before);
+  t.is(
+    r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0),
+    before,
+  );
   t.is(r.counter("clock.lost"), 1);
 });
 

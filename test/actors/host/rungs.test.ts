@@ -30,11 +30,11 @@ test("F011 the second call on the hot rung runs in the same container", async (t
 
 test("F012 F022 cached makes a second container on the instance and downloads nothing", async (t) => {
   const r = await rig(t);
-  const first = r.call("sleep", "warm", "50");
-  await r.clock.advance(40);
+  const first = r.call("sleep", "warm", "200");
+  await r.clock.advance(100);
   const instance = r.active[0]?.id;
   const second = r.call("sleep", "cached", "50", {}, instance);
-  await r.clock.advance(100);
+  await r.clock.advance(150);
   t.is(first.reply.body, "slept");
   t.is(second.reply.header("Pilot-Rung"), "cached");
   t.is(second.reply.header("Pilot-Instance"), instance);
@@ -107,7 +107,7 @@ test("F060 a container's cpu is the same share of its instance as its memory", a
   await r.clock.settle();
   t.is(sent.reply.header("Pilot-Cpu"), "0.125");
   const container = r.sandbox.find(sent.reply.header("Pilot-Container") ?? "");
-  t.deepEqual(container?.limits, { memoryMb: 128, cpuShares: 128, processes: 64 });
+  t.deepEqual(container?.limits, { memoryMb: 128, cpuShares: 1_024, processes: 64 });
 });
 
 test("F019 F020 an order for a runtime or version that is not offered is refused", async (t) => {
