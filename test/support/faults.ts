@@ -50,7 +50,8 @@ export function treeBelow(pid: number): Known[] {
 /** Those that still live. */
 export const stillAlive = (processes: readonly Known[]): Known[] => processes.filter(({ pid, started }) => startTime(pid) === started);
 
-export const allGone = (processes: readonly Known[], what: string) => until(() => stillAlive(processes).length === 0, `the end of ${what}`, PATIENCE_MS);
+export const allGone = (processes: readonly Known[], what: string) =>
+  until(() => stillAlive(processes).length === 0, `the end of ${what}`, PATIENCE_MS);
 
 /** Process id of a node that runs now; throws when it does not. */
 export function pidOf(platform: Platform, name: string): number {
@@ -125,7 +126,9 @@ export const onlyItsInstances = (platform: Platform, host = "host-1") =>
  */
 export async function groupsOf(platform: Platform, host = "host-1"): Promise<string[] | undefined> {
   const root = await groupRoot(treeBelow(pidOf(platform, host)));
-  return root === undefined ? undefined : readdir(root, { withFileTypes: true }).then((entries) => entries.filter((one) => one.isDirectory()).map((one) => one.name));
+  return root === undefined
+    ? undefined
+    : readdir(root, { withFileTypes: true }).then((entries) => entries.filter((one) => one.isDirectory()).map((one) => one.name));
 }
 
 /** The directory of a host's control groups, as one of its boxes tells; undefined when none does. */

@@ -9,9 +9,11 @@ setInterval(() => {
 }, JUMP_MS);
 const RealDate = Date;
 globalThis.Date = new Proxy(RealDate, {
-  construct: (target, given: ConstructorParameters<DateConstructor> | []) => (given.length === 0 ? new target(truth() + offset) : new target(...given)),
+  construct: (target, given: ConstructorParameters<DateConstructor> | []) =>
+    given.length === 0 ? new target(truth() + offset) : new target(...given),
   get: (target, name) => (name === "now" ? () => truth() + offset : Reflect.get(target, name, target)),
 });
 
 await import(new URL(`../../nodes/${process.env["PILOT_ROLE"]}.js`, import.meta.url).href);
+
 export {};

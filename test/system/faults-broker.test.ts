@@ -27,15 +27,22 @@ test.after.always(() => platform?.stop());
 
 const number = () => next++;
 const started = (...numbers: readonly number[]) => until(() => numbers.every((n) => runs.has(n)), "the calls to run", PATIENCE_MS);
-const direct = () => until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
+const direct = () =>
+  until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
 
 /** How often nodes said that they lost a host, a frontend or a scheduler. */
 async function losses(): Promise<number> {
   const logs = await Promise.all(NODES.map((node) => readFile(join(platform.running.store, "logs", `${node}.log`), "utf8")));
-  return logs.join("\n").split("\n").filter((line) => /"msg":"(host|frontend|scheduler) lost"/.test(line)).length;
+  return logs
+    .join("\n")
+    .split("\n")
+    .filter((line) => /"msg":"(host|frontend|scheduler) lost"/.test(line)).length;
 }
 
-for (const [how, signal] of [["killed", "SIGKILL"], ["restarted in order", "SIGTERM"]] as const) {
+for (const [how, signal] of [
+  ["killed", "SIGKILL"],
+  ["restarted in order", "SIGTERM"],
+] as const) {
   test(`a broker ${how} with ten calls in hand: what runs is answered once it is back, nothing runs twice, and no node is declared lost`, async (t) => {
     await direct();
     const running = [1, 2, 3, 4].map(number);
@@ -56,17 +63,31 @@ for (const [how, signal] of [["killed", "SIGKILL"], ["restarted in order", "SIGT
       t.is(ended.error, undefined, `${running[at] ?? holder}: ${ended.message}`);
     }
     const ends = await Promise.all(last);
-    for (const ended of ends) t.true(ended.error === undefined || isSilence(ended) || ["Throttled", "Unavailable", "InstanceLost"].includes(ended.error), `${ended.error}: ${ended.message}`);
-    t.log(`seen: ${ends.filter((one) => one.error === undefined).length} of ${ends.length} waiting calls answered, all over after ${Math.round(performance.now() - began)} ms`);
-    t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+    for (const ended of ends)
+      t.true(
+        ended.error === undefined || isSilence(ended) || ["Throttled", "Unavailable", "InstanceLost"].includes(ended.error),
+        `${ended.error}: ${ended.message}`,
+      );
+    t.log(
+      `seen: ${ends.filter((one) => one.error === undefined).length} of ${ends.length} waiting calls answered, all over after ${Math.round(performance.now() - began)} ms`,
+    );
+    t.deepEqual(
+      [...runs].filter(([, count]) => count > 1),
+      [],
+    );
 
-    t.deepEqual(NODES.map((name) => pidOf(platform, name)), pids);
+    t.deepEqual(
+      NODES.map((name) => pidOf(platform, name)),
+      pids,
+    );
     t.is(await losses(), before);
     await servesAgain(platform, "placed", number());
   });
 
   test(`after a broker was ${how}, deploys, watches of the registry, announcements and grants work as before`, async (t) => {
-    const version = await platform.deploy("direct", WORK.replace("return { n }", "return { n, version: 'new' }"), { settings: { class: "busy" } });
+    const version = await platform.deploy("direct", WORK.replace("return { n }", "return { n, version: 'new' }"), {
+      settings: { class: "busy" },
+    });
     const shown = await platform.operator.bus.ask(showFunction, [], { account: "main", name: "direct" });
     t.is(shown.function.newest, version);
     const { value } = await servesAgain(platform, "direct", number());
@@ -75,7 +96,11 @@ for (const [how, signal] of [["killed", "SIGKILL"], ["restarted in order", "SIGT
     await until(
       async () => {
         const fleet = await platform.fleet();
-        return fleet.hosts.length === 1 && fleet.silent.length === 0 && NODES.slice(0, 2).every((id) => fleet.nodes.some((node) => node.id === id));
+        return (
+          fleet.hosts.length === 1 &&
+          fleet.silent.length === 0 &&
+          NODES.slice(0, 2).every((id) => fleet.nodes.some((node) => node.id === id))
+        );
       },
       "all nodes in the fleet",
       PATIENCE_MS,
@@ -102,8 +127,14 @@ test("a broker that stands still for longer than a host may be silent costs no c
   process.kill(broker, "SIGCONT");
   for (const ended of await Promise.all(calls)) t.is(ended.error, undefined, ended.message);
   t.is(await losses(), before);
-  t.deepEqual(NODES.map((name) => pidOf(platform, name)), pids);
-  t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+  t.deepEqual(
+    NODES.map((name) => pidOf(platform, name)),
+    pids,
+  );
+  t.deepEqual(
+    [...runs].filter(([, count]) => count > 1),
+    [],
+  );
   await servesAgain(platform, "direct", number());
 });
 
@@ -120,9 +151,18 @@ test("a broker that stands still with ten calls in hand and is then killed: each
   await until(() => performance.now() > until4s, "four seconds", PATIENCE_MS);
   await killAndAwait(platform, "broker");
   const ends = await Promise.all(calls);
-  for (const ended of ends) t.true(ended.error === undefined || isSilence(ended) || ["Throttled", "Unavailable"].includes(ended.error), `${ended.error}: ${ended.message}`);
-  t.log(`seen: ${ends.filter((one) => one.error === undefined).length} of ${ends.length} answered, ${ends.filter(isSilence).length} in the caller's own timeout`);
+  for (const ended of ends)
+    t.true(
+      ended.error === undefined || isSilence(ended) || ["Throttled", "Unavailable"].includes(ended.error),
+      `${ended.error}: ${ended.message}`,
+    );
+  t.log(
+    `seen: ${ends.filter((one) => one.error === undefined).length} of ${ends.length} answered, ${ends.filter(isSilence).length} in the caller's own timeout`,
+  );
   t.is(await losses(), before);
-  t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+  t.deepEqual(
+    [...runs].filter(([, count]) => count > 1),
+    [],
+  );
   for (const target of ["placed", "direct", "single"]) await servesAgain(platform, target, number());
 });

@@ -4,7 +4,21 @@
  */
 import { readdir } from "node:fs/promises";
 import test from "ava";
-import { allGone, countRuns, groupRoot, isSilence, type Known, onlyItsInstances, PATIENCE_MS, pidOf, replaced, servesAgain, spawnerOf, treeBelow, WORK } from "../support/faults.ts";
+import {
+  allGone,
+  countRuns,
+  groupRoot,
+  isSilence,
+  type Known,
+  onlyItsInstances,
+  PATIENCE_MS,
+  pidOf,
+  replaced,
+  servesAgain,
+  spawnerOf,
+  treeBelow,
+  WORK,
+} from "../support/faults.ts";
 import { type Ended, startPlatform } from "../support/platform.ts";
 import { seededRandom } from "../support/random.ts";
 import { until } from "../support/until.ts";
@@ -58,10 +72,12 @@ test(`ten rounds of random deaths under mixed load: every call is accounted for,
   const timer = setInterval(() => {
     const one: Made = { n: made.length + 1, target: pick(TARGETS), at: performance.now(), ended: undefined };
     made.push(one);
-    const done = platform.call(one.target, { n: one.n, ms: Math.floor(random.next() ** 3 * 400) }, { "Pilot-Deadline": String(WAIT_MS) }, CALLER_MS).then((ended) => {
-      one.ended = ended;
-      open.delete(done);
-    });
+    const done = platform
+      .call(one.target, { n: one.n, ms: Math.floor(random.next() ** 3 * 400) }, { "Pilot-Deadline": String(WAIT_MS) }, CALLER_MS)
+      .then((ended) => {
+        one.ended = ended;
+        open.delete(done);
+      });
     open.add(done);
   }, 1_000 / PER_SECOND);
   t.teardown(() => clearInterval(timer));
@@ -93,13 +109,19 @@ test(`ten rounds of random deaths under mixed load: every call is accounted for,
     const count = runs.get(n) ?? 0;
     if (count > 1 && target !== "again") wrong.push(`call ${n} of ${target} ran ${count} times`);
     if (name === "answered") {
-      if ((ended?.value as { n?: number }).n !== n) wrong.push(`call ${n} of ${target} was answered ${ended?.text}`);
+      if ((ended?.value as { n?: number } | undefined)?.n !== n) wrong.push(`call ${n} of ${target} was answered ${ended?.text}`);
     } else if (name === "silence") {
       // What only a frontend held dies with it; and a young direct call with its host. Until the broker has noticed a death, what it sends there is lost too.
       const excused = deaths.some(
-        (death) => at <= Math.min(death.backAt, death.at + NOTICED_MS) && ((death.victim === "frontend-1" && death.at - at <= WAIT_MS) || (death.victim === "host-1" && target !== "placed" && death.at - at <= YOUNG_MS)),
+        (death) =>
+          at <= Math.min(death.backAt, death.at + NOTICED_MS) &&
+          ((death.victim === "frontend-1" && death.at - at <= WAIT_MS) ||
+            (death.victim === "host-1" && target !== "placed" && death.at - at <= YOUNG_MS)),
       );
-      if (!excused) wrong.push(`call ${n} of ${target}, made ${deaths.map((death) => `${Math.round(death.at - at)} ms before the death of ${death.victim}`).join(", ")}, heard nothing`);
+      if (!excused)
+        wrong.push(
+          `call ${n} of ${target}, made ${deaths.map((death) => `${Math.round(death.at - at)} ms before the death of ${death.victim}`).join(", ")}, heard nothing`,
+        );
     } else if (!TYPED.has(name)) wrong.push(`call ${n} of ${target} ended as ${name}: ${ended?.message}`);
   }
   if (process.env["PILOT_CHAOS_DETAILS"] !== undefined) for (const line of details(made)) t.log(line);

@@ -39,7 +39,11 @@ test.after.always(() => platform?.stop());
 
 const number = () => next++;
 const started = (n: number) => until((): true | undefined => (runs.has(n) ? true : undefined), `call ${n} to run`, PATIENCE_MS);
-const noneTwice = (t: ExecutionContext<never>) => t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+const noneTwice = (t: ExecutionContext<never>) =>
+  t.deepEqual(
+    [...runs].filter(([, count]) => count > 1),
+    [],
+  );
 
 /** How many of `single` wait at the keeper; one may have been sent after an idle container that was taken meanwhile, and waits at the host. */
 const waitingAtKeeper = (count: number) =>
@@ -68,7 +72,8 @@ async function runningCall(target: string, headers: Record<string, string>, time
   return [ended];
 }
 
-const direct = () => until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
+const direct = () =>
+  until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
 
 test("a host agent killed with ten calls in hand: those that ran are InstanceLost, those that waited are served, and nothing of it is left", async (t) => {
   await direct();
@@ -110,7 +115,9 @@ test("of calls in hand when a host agent dies only direct ones younger than 250 
   for (const ended of await Promise.all(placed)) t.is(ended.error, "InstanceLost", ended.message);
   const all = await Promise.all([...young, ...youngest]);
   const silent = all.filter(isSilence).length;
-  for (const ended of all) if (!isSilence(ended)) t.true(["InstanceLost", "Unavailable", "Throttled"].includes(ended.error ?? "none"), `${ended.error}: ${ended.message}`);
+  for (const ended of all)
+    if (!isSilence(ended))
+      t.true(["InstanceLost", "Unavailable", "Throttled"].includes(ended.error ?? "none"), `${ended.error}: ${ended.message}`);
   t.log(`seen: ${silent} of ${all.length} young direct calls ended in the caller's timeout`);
   await servesAgain(platform, "direct", number());
   noneTwice(t);

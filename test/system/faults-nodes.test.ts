@@ -1,7 +1,18 @@
 /** What callers see when frontends and schedulers die under their calls, and when callers themselves go, on real processes. */
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
 import { connect as dial } from "nats";
-import { allGone, countRuns, isSilence, killAndAwait, PATIENCE_MS, pidOf, replaced, servesAgain, treeBelow, WORK } from "../support/faults.ts";
+import {
+  allGone,
+  countRuns,
+  isSilence,
+  killAndAwait,
+  PATIENCE_MS,
+  pidOf,
+  replaced,
+  servesAgain,
+  treeBelow,
+  WORK,
+} from "../support/faults.ts";
 import { type Ended, type Platform, startPlatform } from "../support/platform.ts";
 import { until } from "../support/until.ts";
 
@@ -26,14 +37,18 @@ test.after.always(() => platform?.stop());
 const number = () => next++;
 const call = (target: string, n: number, ms: number) => platform.call(target, { n, ms }, PATIENT, 2 * PATIENCE_MS);
 const started = (...numbers: readonly number[]) => until(() => numbers.every((n) => runs.has(n)), "the calls to run", PATIENCE_MS);
-const direct = () => until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
+const direct = () =>
+  until(async () => (await platform.call("direct", { n: number() })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
 
 function answeredOnce(t: ExecutionContext<never>, numbers: readonly number[], ended: readonly Ended[]): void {
   for (const [at, one] of ended.entries()) {
     t.is(one.error, undefined, one.message);
     t.deepEqual(one.value, { n: numbers[at] });
   }
-  t.deepEqual(numbers.filter((n) => runs.get(n) !== 1), []);
+  t.deepEqual(
+    numbers.filter((n) => runs.get(n) !== 1),
+    [],
+  );
 }
 
 /** Three that run, one that holds the only container of its function, and six that wait for it at the keeper. */
@@ -119,7 +134,10 @@ test("frontend and scheduler killed together with ten calls in hand: those that 
   const ended = await Promise.all(lost);
   for (const one of ended) t.true(one.error === undefined || one.error === "Unavailable", `${one.error}: ${one.message}`);
   t.log(`seen: ${ended.filter((one) => one.error === undefined).length} of ${ended.length} waiting calls answered`);
-  t.deepEqual(waiting.filter((n) => (runs.get(n) ?? 0) > 1), []);
+  t.deepEqual(
+    waiting.filter((n) => (runs.get(n) ?? 0) > 1),
+    [],
+  );
   await servesAgain(platform, "placed", number());
 });
 
@@ -133,6 +151,16 @@ test("callers that go away in the middle of ten calls disturb nobody, and their 
   (leaver as unknown as { protocol: { transport: { close(): void } } }).protocol.transport.close();
   void leaver.close().catch(() => undefined);
   await servesAgain(platform, "placed", number());
-  await until(async () => (await platform.fleet()).hosts.every((host) => host.instances.every((one) => one.containers.every((container) => container.state !== "busy"))), "all containers to be idle", PATIENCE_MS);
-  t.deepEqual([...runs].filter(([, count]) => count > 1), []);
+  await until(
+    async () =>
+      (await platform.fleet()).hosts.every((host) =>
+        host.instances.every((one) => one.containers.every((container) => container.state !== "busy")),
+      ),
+    "all containers to be idle",
+    PATIENCE_MS,
+  );
+  t.deepEqual(
+    [...runs].filter(([, count]) => count > 1),
+    [],
+  );
 });

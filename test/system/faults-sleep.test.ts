@@ -19,7 +19,8 @@ const ready = async (platform: Platform) => {
   await platform.deploy("placed", WORK, { settings: { class: "rare", timeoutMs: LONG_MS } });
   await platform.deploy("single", WORK, { settings: { class: "rare", containers: 1, timeoutMs: LONG_MS } });
   const started = (...numbers: readonly number[]) => until(() => numbers.every((n) => runs.has(n)), "the calls to run", PATIENCE_MS);
-  const direct = () => until(async () => (await platform.call("direct", { n: 0 })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
+  const direct = () =>
+    until(async () => (await platform.call("direct", { n: 0 })).headers["Pilot-Path"] === "direct", "a direct answer", PATIENCE_MS);
   return { runs, started, direct };
 };
 
@@ -41,17 +42,24 @@ for (const name of ["host-1", "frontend-1", "scheduler-1"]) {
     await replaced(platform, name, old);
     t.log(`seen: ${name} killed and ready again after ${Math.round(performance.now() - began)} ms`);
     const allowed = name === "host-1" ? ["InstanceLost"] : [];
-    for (const ended of await Promise.all(calls)) t.true(ended.error === undefined || allowed.includes(ended.error), `${ended.error}: ${ended.message}`);
+    for (const ended of await Promise.all(calls))
+      t.true(ended.error === undefined || allowed.includes(ended.error), `${ended.error}: ${ended.message}`);
     for (const ended of await Promise.all(calls.slice(-4))) t.is(ended.error, undefined, ended.message);
     await allGone(before, `the stopped ${name}`);
     if (name === "host-1") await onlyItsInstances(platform);
     await servesAgain(platform, "direct", 11);
-    t.deepEqual([...runs].filter(([n, count]) => n !== 0 && count > 1), []);
+    t.deepEqual(
+      [...runs].filter(([n, count]) => n !== 0 && count > 1),
+      [],
+    );
   });
 }
 
 test("a host that wakes after a long sleep runs nothing stale, and no caller hears two answers", async (t) => {
-  const platform = await startPlatform({ warm: { node: 2, python: 0 }, entry: (role) => (role === "host" ? support("unwatched-host") : real(role)) }, t);
+  const platform = await startPlatform(
+    { warm: { node: 2, python: 0 }, entry: (role) => (role === "host" ? support("unwatched-host") : real(role)) },
+    t,
+  );
   const { runs, started, direct } = await ready(platform);
   await direct();
   const plain = await dial({ servers: platform.running.nats });
@@ -63,7 +71,8 @@ test("a host that wakes after a long sleep runs nothing stale, and no caller hea
       answers.set(n, [...(answers.get(n) ?? []), message.headers?.get("Pilot-Error") ?? message.string()]);
     },
   });
-  const call = (target: string, n: number, ms: number) => plain.publish(`pilot.fn.main.${target}`, JSON.stringify({ n, ms }), { reply: `_INBOX.sleeper.${n}` });
+  const call = (target: string, n: number, ms: number) =>
+    plain.publish(`pilot.fn.main.${target}`, JSON.stringify({ n, ms }), { reply: `_INBOX.sleeper.${n}` });
   for (const n of [1, 2, 3]) call("placed", n, 2_000);
   for (const n of [4, 5]) call("direct", n, 2_000);
   await plain.flush();
@@ -83,15 +92,27 @@ test("a host that wakes after a long sleep runs nothing stale, and no caller hea
   });
   // These lie in its socket when it wakes.
   for (const n of [11, 12, 13, 14]) call("direct", n, 0);
-  await until(async () => (await platform.fleet()).hosts.length === 0 && [1, 2, 3, 4, 5].every((n) => answers.has(n)), "the host to be declared lost", PATIENCE_MS);
+  await until(
+    async () => (await platform.fleet()).hosts.length === 0 && [1, 2, 3, 4, 5].every((n) => answers.has(n)),
+    "the host to be declared lost",
+    PATIENCE_MS,
+  );
   for (const n of [1, 2, 3, 4, 5]) t.deepEqual(answers.get(n), ["InstanceLost"]);
   process.kill(host, "SIGCONT");
   await servesAgain(platform, "placed", 20);
   await servesAgain(platform, "direct", 21);
-  t.deepEqual([1, 2, 3, 4, 5].map((n) => answers.get(n)), Array.from({ length: 5 }, () => ["InstanceLost"]));
+  t.deepEqual(
+    [1, 2, 3, 4, 5].map((n) => answers.get(n)),
+    Array.from({ length: 5 }, () => ["InstanceLost"]),
+  );
   for (const n of [11, 12, 13, 14]) t.true((answers.get(n) ?? []).length <= 1);
-  t.deepEqual([...runs].filter(([n, count]) => n !== 0 && count > 1), []);
-  t.log(`seen: of the four direct calls sent to the sleeper ${[11, 12, 13, 14].filter((n) => runs.has(n)).length} ran, answers: ${JSON.stringify([11, 12, 13, 14].map((n) => answers.get(n) ?? "none"))}`);
+  t.deepEqual(
+    [...runs].filter(([n, count]) => n !== 0 && count > 1),
+    [],
+  );
+  t.log(
+    `seen: of the four direct calls sent to the sleeper ${[11, 12, 13, 14].filter((n) => runs.has(n)).length} ran, answers: ${JSON.stringify([11, 12, 13, 14].map((n) => answers.get(n) ?? "none"))}`,
+  );
   await onlyItsInstances(platform).catch(() => undefined);
 });
 
@@ -100,13 +121,18 @@ test("wall clocks of all nodes that jump by an hour back and forth change nothin
   const { runs, direct } = await ready(platform);
   await direct();
   const numbers = Array.from({ length: 40 }, (_, at) => at + 1);
-  const ends = await Promise.all(numbers.map((n) => platform.call(n % 2 === 0 ? "direct" : "placed", { n, ms: (n % 5) * 200 }, PATIENT, PATIENCE_MS)));
+  const ends = await Promise.all(
+    numbers.map((n) => platform.call(n % 2 === 0 ? "direct" : "placed", { n, ms: (n % 5) * 200 }, PATIENT, PATIENCE_MS)),
+  );
   for (const ended of ends) {
     t.is(ended.error, undefined, ended.message);
     const [received = 0, start = 0, end = 0] = (ended.headers["Pilot-Times"] ?? "").split(";").map(Number);
     t.true(received <= start && start <= end && Math.abs(Date.now() - end) < PATIENCE_MS, ended.headers["Pilot-Times"]);
   }
-  t.deepEqual(numbers.filter((n) => runs.get(n) !== 1), []);
+  t.deepEqual(
+    numbers.filter((n) => runs.get(n) !== 1),
+    [],
+  );
   t.is((await platform.call("placed", { n: 50, ms: 5_000 }, { "Pilot-Timeout": "1000" })).error, "TimedOut");
   await platform.deploy("direct", WORK, { settings: { class: "busy" } });
   await direct();

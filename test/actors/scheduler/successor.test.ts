@@ -76,7 +76,10 @@ test("a keeper speaks for a running call whose frontend died and came back, when
   host.epoch = "e2";
   host.announce();
   await clock.advance(200);
-  t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
+  t.deepEqual(
+    caller.replies.map((reply) => reply.error),
+    ["InstanceLost"],
+  );
 });
 
 test("a call waits no longer for a busy container than a new one takes, however short runs are on average", async (t) => {
@@ -91,7 +94,10 @@ test("a call waits no longer for a busy container than a new one takes, however 
   await clock.advance(500);
   host.announce({ instances: [busy], functions });
   await clock.settle();
-  t.deepEqual(host.orders.map((order) => order.head.place?.rung), ["cached"]);
+  t.deepEqual(
+    host.orders.map((order) => order.head.place?.rung),
+    ["cached"],
+  );
 });
 
 test("a keeper that took a call before it heard of its frontend speaks for it when frontend and host die one after the other", async (t) => {
@@ -114,5 +120,8 @@ test("a keeper that took a call before it heard of its frontend speaks for it wh
   host.epoch = "e2";
   host.announce();
   await clock.advance(200);
-  t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
+  t.deepEqual(
+    caller.replies.map((reply) => reply.error),
+    ["InstanceLost"],
+  );
 });
