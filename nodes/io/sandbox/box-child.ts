@@ -49,7 +49,6 @@ export class BoxChild {
   }
 
   start(socketPath: string): void {
-    this.#groups?.expectMove();
     try {
       this.#groups?.create(this.#order.group, this.#order.instanceMb, this.#order.shares);
     } catch (error) {

@@ -6,7 +6,6 @@
  *     two shares would mean nothing against the agent and the broker.
  */
 import { closeSync, existsSync, mkdirSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerLimits, ContainerStats } from "../../../actors/instance/sandbox.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
@@ -46,19 +45,8 @@ function trees(...parts: string[]): string[] {
   return TREES.map((controller) => join(MOUNT, controller, ...parts));
 }
 
-/** The file by which this process would enter the group it is in; empty when it cannot be told. */
-function homeOf(controller: Controller): string {
-  for (const line of readText("/proc/self/cgroup").split("\n")) {
-    const [, names = "", path = ""] = line.split(":");
-    const file = join(MOUNT, controller, path, "cgroup.procs");
-    if (names.split(",").includes(controller) && !path.includes("..") && existsSync(file)) return file;
-  }
-  return "";
-}
-
 export class GroupsV1 implements Groups {
   readonly #root: string;
-  #home: string | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -82,12 +70,6 @@ export class GroupsV1 implements Groups {
     tryWrite(join(this.#path("memory", name), "memory.swappiness"), 0);
     tryWrite(join(this.#path("cpu", name), "cpu.shares"), shares);
     tryWrite(join(this.#path("pids", name), "pids.max"), LIMITS.processes.value);
-  }
-
-  expectMove(): void {
-    // A move to where this process already is: nothing changes, but the kernel's lock is ready for whoever comes next.
-    this.#home ??= homeOf("pids");
-    if (this.#home !== "") writeFile(this.#home, "0").catch(() => {});
   }
 
   doors(name: GroupName): readonly string[] {

@@ -75,9 +75,6 @@ export class GroupsV2 implements Groups {
     tryWrite(this.#path(name, "pids.max"), LIMITS.processes.value);
   }
 
-  /** Version 2 has a mount option for this (favordynmods); what else would help was never measured. */
-  expectMove(): void {}
-
   doors(name: GroupName): readonly string[] {
     return [this.#path(name, "cgroup.procs")];
   }

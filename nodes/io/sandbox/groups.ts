@@ -23,11 +23,6 @@ export const SHARES = { background: 2, waited: 512 } as const;
 export interface Groups {
   /** Makes the instance's group (when it is new) and the container's, with the bounds of a box without an owner. */
   create(name: GroupName, instanceMb: number, shares: number): void;
-  /**
-   * Says that a process will enter a group in some milliseconds. The first move after a pause waits for the kernel
-   * (5 to 30 ms); where that can be begun beforehand, this does it, off the caller's thread.
-   */
-  expectMove(): void;
   /** Files into which a process writes 0 to be in the group from birth. */
   doors(name: GroupName): readonly string[];
   /** Moves a live process into the group; may block for tens of milliseconds. */
