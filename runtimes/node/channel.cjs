@@ -83,13 +83,14 @@ function send(type, flags, id, extra, payload) {
   }
 }
 
-/** Sends one frame whose payload is text. False when it is larger than a body may be; nothing was sent then. */
+/** Sends one frame whose payload is text; `extra` may be null. False when it is larger than a body may be; nothing was sent then. */
 function sendText(type, flags, id, extra, text) {
-  const start = FRAME_HEAD + extra.length;
+  const extraBytes = extra === null ? 0 : extra.length;
+  const start = FRAME_HEAD + extraBytes;
   if (start + text.length * 3 <= SCRATCH_BYTES) {
     const bytes = scratch.write(text, start);
-    writeHead(type, flags, id, extra.length, bytes);
-    scratch.set(extra, FRAME_HEAD);
+    writeHead(type, flags, id, extraBytes, bytes);
+    if (extra !== null) scratch.set(extra, FRAME_HEAD);
     writeAll(scratch, 0, start + bytes);
     return true;
   }

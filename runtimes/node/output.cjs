@@ -33,12 +33,12 @@ function emit(stream, lines, of = call) {
   const bytes = Buffer.byteLength(text);
   if (bytes <= left) {
     left -= bytes;
-    sendText(FRAME.log, stream, of, text);
+    sendText(FRAME.log, stream, of, null, text);
     return;
   }
   const fitting = cut(text, left);
   left = 0;
-  sendText(FRAME.log, stream, of, `${fitting}\n${TRUNCATED}`);
+  sendText(FRAME.log, stream, of, null, `${fitting}\n${TRUNCATED}`);
 }
 
 function write(stream, text) {
@@ -47,7 +47,7 @@ function write(stream, text) {
     // What cannot be sent anyway is not even looked at: a single write may be hundreds of megabytes.
     emit(stream, `${partial[stream]}${text.slice(0, left)}\n`);
     partial[stream] = "";
-    if (left > 0) sendText(FRAME.log, stream, call, TRUNCATED);
+    if (left > 0) sendText(FRAME.log, stream, call, null, TRUNCATED);
     left = 0;
     return;
   }
