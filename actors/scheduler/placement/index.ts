@@ -4,8 +4,10 @@
  *
  * P1  A function's instance is taken or booted one at a time (single flight): others wait and become its containers.
  * P2  The caps of function and account are never overshot by this keeper's own orders.
+ * P4  Calls wait at their keeper, but for functions that hosts answer directly and for short ones (0011).
  * P3  With busy containers at hand, whichever is sooner: waiting for one of them or making another (F025).
  */
+import { LIMITS } from "../../../protocol/limits.ts";
 import type { Fleet } from "../fleet.ts";
 import { cold } from "./cold.ts";
 import { hot, queued } from "./hot.ts";
@@ -29,7 +31,28 @@ export function place(request: PlacementRequest, fleet: Fleet): Verdict {
   if (idle !== undefined) return idle;
   const created = placeNew(request, fleet);
   const verdict = created.kind === "place" ? (sooner(request, fleet, created.estimateMs) ?? created) : created;
-  return verdict.kind === "wait" && request.mayQueue ? (queued(request, fleet) ?? verdict) : verdict;
+  if (verdict.kind !== "wait" || !(request.mayQueue || bridges(request, fleet))) return verdict;
+  const joined = queued(request, fleet);
+  return joined?.kind === "place" ? { ...joined, reason: `${verdict.reason}; ${joined.reason}` } : verdict;
+}
+
+/**
+ * True while what waits at the hosts is less than they work off before they are heard again: short calls that were only sent
+ * against containers known to be idle would leave those idle most of the time.
+ */
+function bridges(request: PlacementRequest, fleet: Fleet): boolean {
+  // Where a cap holds, a host may not make another container for a call that is stuck there: only the keeper knows all of them.
+  if (request.functionCap < LIMITS.containersPerFunction.value) return false;
+  const mean = fleet.meanRunMs(request.functionKey);
+  let containers = 0;
+  let waiting = 0;
+  for (const host of fleet.taking()) {
+    const { idle, busy, loading } = fleet.slots(host, request.key);
+    containers += idle + busy + loading;
+    // Orders on their way count as busy containers; more of them than there are will queue.
+    waiting += Math.max(0, -idle) + (host.functions.get(request.functionKey)?.queued ?? 0);
+  }
+  return mean > 0 && containers > 0 && (mean * (waiting + 1)) / containers <= LIMITS.announceEvery.value;
 }
 
 /** The ladder for one more container, whether or not one is idle. */
