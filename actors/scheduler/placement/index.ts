@@ -41,8 +41,9 @@ export function place(request: PlacementRequest, fleet: Fleet): Verdict {
  * against containers known to be idle would leave those idle most of the time.
  */
 function bridges(request: PlacementRequest, fleet: Fleet): boolean {
-  // Where a cap holds, a host may not make another container for a call that is stuck there: only the keeper knows all of them.
-  if (request.functionCap < LIMITS.containersPerFunction.value) return false;
+  // Below a cap of the function's own, a host may not make another container for a call that is stuck there: only the keeper knows all of them.
+  const capped = request.functionCap < LIMITS.containersPerFunction.value;
+  if (capped && fleet.containers({ functionKey: request.functionKey }) < request.functionCap) return false;
   const mean = fleet.meanRunMs(request.functionKey);
   let containers = 0;
   let waiting = 0;
