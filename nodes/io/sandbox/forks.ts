@@ -28,10 +28,7 @@ export class Forks {
 
   /** Makes a fork in a group of its own. Rejects with BootFailed; nothing of it is left then. */
   async boot(instance: Instance, runtime: RuntimeName, group: GroupName, urgent: boolean): Promise<{ body: Fork; ready: Ready }> {
-    instance.zygote ??= this.#bootZygote(instance, runtime, urgent);
-    // Somebody may be waiting for a boot that began for nobody in particular.
-    if (urgent && instance.zygoteBoots) this.#parts.boxes.favour({ instance: group.instance, container: ZYGOTE });
-    const zygote = await instance.zygote;
+    const zygote = await this.#zygoteOf(instance, runtime, urgent);
     const fork = new Fork(group.container, group, (one) => this.#clear(one, zygote.box.id));
     instance.add(fork);
     try {
@@ -51,6 +48,19 @@ export class Forks {
       await fork.gone;
       throw Fault.from(error);
     }
+  }
+
+  async #zygoteOf(instance: Instance, runtime: RuntimeName, urgent: boolean): Promise<Zygote> {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      instance.zygote ??= this.#bootZygote(instance, runtime, urgent);
+      // Somebody may be waiting for a boot that began for nobody in particular.
+      if (urgent && instance.zygoteBoots) this.#parts.boxes.favour({ instance: instance.place.instance, container: ZYGOTE });
+      const zygote = await instance.zygote;
+      if (!zygote.over) return zygote;
+      // The next one has the same group: it begins when nothing of this one is left.
+      await zygote.box.gone;
+    }
+    throw new Fault("BootFailed", `The zygote of instance ${instance.place.instance} ended again and again.`);
   }
 
   #bootZygote(instance: Instance, runtime: RuntimeName, urgent: boolean): Promise<Zygote> {

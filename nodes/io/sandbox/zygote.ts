@@ -31,6 +31,7 @@ export class Zygote {
   readonly #forks = new Map<number, Fork>();
   #server: Server | undefined;
   #ordered = 0;
+  #over = false;
 
   /** `socketInside`: where its forks find the socket. */
   constructor(box: Box, socketInside: string) {
@@ -39,6 +40,11 @@ export class Zygote {
     box.onFrame = (frame) => this.#heard(frame);
     box.onClosed = () => this.#lost();
     if (box.closed !== undefined) this.#lost();
+  }
+
+  /** True once its channel is closed: it forks no more, and its box is gone soon. */
+  get over(): boolean {
+    return this.#over;
   }
 
   /** Opens the socket for its forks. */
@@ -86,6 +92,7 @@ export class Zygote {
 
   /** Its forks cannot outlive it: they share its namespace of processes. */
   #lost(): void {
+    this.#over = true;
     this.box.kill();
     for (const fork of this.#forks.values()) fork.ended(null, "SIGKILL");
   }
