@@ -112,7 +112,9 @@ export class FrontendCalls {
     const { refused, reason } = refusal.parse(decode(message.body));
     if (refused === "duplicate") return this.#takenAlready(call);
     this.#ports.count(`refused.${refused}`);
-    if (call.with?.kind === "host" || refused === "draining") this.#toKeeper(call);
+    if (call.with?.kind === "host") this.#toKeeper(call);
+    // It was away, and needs a moment.
+    else if (refused === "draining") this.#retryKeeper(call);
     else this.#end(call, new Fault("Internal", `the keeper refused the call: ${reason}`));
   }
 
@@ -224,9 +226,9 @@ export class FrontendCalls {
       this.#end(call, new Fault("Unavailable", "no scheduler answers", { retryAfterMs: 1_000 }));
       return;
     }
-    call.hop++;
+    const hop = ++call.hop;
     clock.after(RETRY_MS, () => {
-      if (this.#calls.has(call.head.number) && call.taken === undefined) this.#toKeeper(call);
+      if (this.#calls.has(call.head.number) && call.taken === undefined && call.hop === hop) this.#toKeeper(call);
     });
   }
 

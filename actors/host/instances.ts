@@ -139,6 +139,10 @@ export class Instances implements ContainerOwner {
     instance.actor.send({ type: "allocated", account });
     instance.class = classOf;
     this.#owner.changed(instance);
+  }
+
+  /** A warm instance was allocated, and what it is for counts already: the pool may use what is left. */
+  warmLeft(): void {
     this.#owner.warmLeft();
   }
 

@@ -1,6 +1,6 @@
 /**
- * Tells whoever placed or owns calls what became of them: in batches, by their own numbers, at once where a keeper
- * placed one. The announcement goes first, so that `taken` means: the announcement already shows it.
+ * Tells whoever placed or owns calls what became of them, in batches, by their own numbers: what was taken at once, what is
+ * done at once where a keeper placed it. To a keeper the announcement goes first, so that `taken` means: it shows it already.
  */
 import { LIMITS } from "../../protocol/limits.ts";
 import { callReport } from "../../protocol/messages/call.ts";
@@ -92,7 +92,7 @@ export class Reports {
     }
     const batches = this.#batches;
     this.#batches = new Map();
-    this.#ports.announce();
+    if ([...batches.values()].some((batch) => batch.placedTaken.length > 0 || batch.placedDone.length > 0)) this.#ports.announce();
     for (const [node, batch] of batches) {
       const { long, longEnded, taken, done, placedTaken, placedDone } = batch;
       this.#ports.control.tell(callReport, [node], {
@@ -124,7 +124,8 @@ export class Reports {
     const batch = this.#of(head.owner);
     batch[own].push(head.number);
     if (placer !== undefined && placer.node !== head.owner) this.#of(placer.node)[placed].push(placer.number);
-    this.#arm(head.place?.by === "keeper");
+    // Until it is told, the death of this host would have the call run again elsewhere.
+    this.#arm(own === "taken" || head.place?.by === "keeper");
     if (batch[own].length >= BATCH && this.#ports.control.connected) this.flush();
   }
 

@@ -125,6 +125,7 @@ export class Supply {
     if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0)) return no("no-capacity", "the host's memory is given away");
     this.#ports.instances.allocate(instance, slot.account, wanted.class);
     this.#provision(instance, wanted);
+    this.#ports.instances.warmLeft();
     return undefined;
   }
 

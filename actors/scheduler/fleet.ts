@@ -4,11 +4,14 @@
  * L1  An order is subtracted from `placed` until the host reports it taken, refuses it or dies; the announcement
  *     that shows its effect always comes before the report.
  * L2  Everything here is a hint: the host decides.
+ * L3  What a placement asks for costs no more with a thousand instances than with ten: it is summed up as it comes in.
  */
-import { LIMITS } from "../../protocol/limits.ts";
 import type { HostAnnouncement, InstanceHint } from "../../protocol/messages/host.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { Rung } from "../../protocol/vocabulary.ts";
+import { HostView, keep, type SlotCount } from "./host-view.ts";
+
+export { BOX_MB, type HostView } from "./host-view.ts";
 
 /** What was ordered and not yet seen in an announcement. */
 export interface Order {
@@ -23,56 +26,75 @@ export interface Order {
   readonly memoryMb: number;
 }
 
-export interface HostView {
-  readonly id: string;
-  readonly announcement: HostAnnouncement;
-  readonly instances: Map<string, InstanceHint>;
-  /** What it runs of a function, by account.function. */
-  readonly functions: Map<string, { calls: number; meanRunMs: number; queued: number }>;
-}
-
-export interface SlotCount {
-  idle: number;
-  busy: number;
-  loading: number;
-}
-
-/** Room kept beside a container's own amount for its runtime's processes, in MB; hosts count the same. */
-export const BOX_MB = LIMITS.boxMemory.value;
-
 export class Fleet {
   readonly #hosts = new Map<string, HostView>();
   readonly #orders = new Map<number, Order>();
+  /** Hosts that take new work; undefined: to be found out anew. */
+  #taking: readonly HostView[] | undefined = undefined;
+  /** Instances by account, each with its host. */
+  readonly #owned = new Map<string, Map<InstanceHint, HostView>>();
+  /** How many instances of a host have a slot key. */
+  readonly #withKey = new Map<string, Map<HostView, number>>();
+  /** Hosts that ran a function (account.function). */
+  readonly #ran = new Map<string, Set<HostView>>();
+  /** Containers that exist or are ordered, by account.function and by account. */
+  readonly #ofFunction = new Map<string, number>();
+  readonly #ofAccount = new Map<string, number>();
+  /** Orders for an instance, by account.function. */
+  readonly #instancesOrdered = new Map<string, number>();
 
   announced(announcement: HostAnnouncement): void {
-    const known = this.#hosts.get(announcement.host);
-    const fresh = known === undefined || known.announcement.epoch !== announcement.epoch;
+    let host = this.#hosts.get(announcement.host);
+    const fresh = host === undefined || host.announcement.epoch !== announcement.epoch;
     // A host is only believed from its first full picture on.
     if (fresh && !announcement.full) return;
-    const host: HostView = {
-      id: announcement.host,
-      announcement,
-      instances: fresh || announcement.full ? new Map() : known.instances,
-      functions: fresh ? new Map() : known.functions,
-    };
-    for (const id of announcement.gone) host.instances.delete(id);
-    for (const instance of announcement.instances) host.instances.set(instance.id, instance);
-    for (const row of announcement.functions) host.functions.set(`${row.account}.${row.function}`, row);
-    this.#hosts.set(announcement.host, host);
+    if (host === undefined || fresh) {
+      const orders = [...this.#orders.values()].filter((order) => order.host === announcement.host);
+      this.#remove(announcement.host);
+      host = new HostView(announcement);
+      for (const order of orders) host.order(order, 1);
+      this.#hosts.set(host.id, host);
+      this.#taking = undefined;
+    }
+    if (host.announcement.draining !== announcement.draining) this.#taking = undefined;
+    host.announcement = announcement;
+    if (announcement.full) {
+      const present = new Set(announcement.instances.map(({ id }) => id));
+      for (const id of [...host.instances.keys()]) if (!present.has(id)) this.#drop(host, id);
+    }
+    for (const id of announcement.gone) this.#drop(host, id);
+    for (const instance of announcement.instances) {
+      const known = host.instances.get(instance.id);
+      if (known !== undefined && isSame(known, instance)) continue;
+      this.#drop(host, instance.id);
+      this.#put(host, instance);
+    }
+    for (const row of announcement.functions) {
+      const key = `${row.account}.${row.function}`;
+      host.functions.set(key, row);
+      const ran = this.#ran.get(key);
+      if (ran === undefined) this.#ran.set(key, new Set([host]));
+      else ran.add(host);
+    }
   }
 
   lost(host: string): void {
-    this.#hosts.delete(host);
-    for (const [number, order] of this.#orders) if (order.host === host) this.#orders.delete(number);
+    this.#remove(host);
+    for (const [number, order] of this.#orders) if (order.host === host) this.settled(number);
   }
 
   ordered(number: number, order: Order): void {
+    this.settled(number);
     this.#orders.set(number, order);
+    this.#count(order, 1);
   }
 
   /** The order has been taken, refused, or given up. */
   settled(number: number): void {
+    const order = this.#orders.get(number);
+    if (order === undefined) return;
     this.#orders.delete(number);
+    this.#count(order, -1);
   }
 
   host(id: string): HostView | undefined {
@@ -84,8 +106,19 @@ export class Fleet {
   }
 
   /** Hosts that take new work. */
-  taking(): HostView[] {
-    return this.hosts().filter((host) => !host.announcement.draining);
+  taking(): readonly HostView[] {
+    this.#taking ??= this.hosts().filter((host) => !host.announcement.draining);
+    return this.#taking;
+  }
+
+  /** Hosts that have a container with the key; also those that take no new work. */
+  withKey(key: string): Iterable<HostView> {
+    return this.#withKey.get(key)?.keys() ?? [];
+  }
+
+  /** Instances of an account with their hosts. */
+  owned(account: string): Iterable<readonly [InstanceHint, HostView]> {
+    return this.#owned.get(account) ?? [];
   }
 
   /** Orders that are outstanding. */
@@ -93,81 +126,26 @@ export class Fleet {
     return this.#orders.size;
   }
 
-  orders(): Iterable<Order> {
-    return this.#orders.values();
+  /** True while an instance is ordered for a function (account.function). */
+  ordersInstance(functionKey: string): boolean {
+    return this.#instancesOrdered.has(functionKey);
   }
 
   /** Containers with the key on a host, with orders of `hot` counted as busy and of containers as loading. */
   slots(host: HostView, key: string): SlotCount {
-    const sum: SlotCount = { idle: 0, busy: 0, loading: 0 };
-    for (const instance of host.instances.values()) {
-      const slot = instance.slots.find((candidate) => candidate.key === key);
-      if (slot === undefined) continue;
-      sum.idle += slot.idle;
-      sum.busy += slot.busy;
-      sum.loading += slot.loading;
-    }
-    for (const order of this.#orders.values()) {
-      if (order.host !== host.id || order.key !== key) continue;
-      if (order.rung === "hot") {
-        sum.idle--;
-        sum.busy++;
-      } else sum.loading++;
-    }
-    return sum;
-  }
-
-  /** Free memory of an instance in MB after outstanding orders; with `except`, idle containers of other keys count as free. */
-  room(host: HostView, instance: InstanceHint, except?: string): number {
-    let room = instance.memoryMb - instance.usedMb;
-    if (except !== undefined) room += idleMb(instance, except, 0);
-    for (const order of this.#orders.values()) if (order.host === host.id && order.instance === instance.id) room -= order.memoryMb;
-    return room;
-  }
-
-  /** Spares of an instance after outstanding orders. */
-  spares(host: HostView, instance: InstanceHint): number {
-    let spares = instance.spares;
-    for (const order of this.#orders.values()) if (order.host === host.id && order.instance === instance.id && order.rung !== "hot") spares--;
-    return spares;
-  }
-
-  /** Memory that a host can still give to containers, in MB; with `except`, after evicting idle containers of other keys. */
-  free(host: HostView, except?: string): number {
-    let free = host.announcement.memoryMb - host.announcement.usedMb;
-    if (except !== undefined) for (const instance of host.instances.values()) free += idleMb(instance, except, BOX_MB);
-    for (const order of this.#orders.values()) if (order.host === host.id && order.rung !== "hot") free -= order.memoryMb + BOX_MB;
-    return free;
-  }
-
-  /** Warm instances of a host that nobody was sent to yet, smallest first. */
-  warm(host: HostView, runtime: RuntimeName, memoryMb: number): InstanceHint[] {
-    let sent = 0;
-    for (const order of this.#orders.values()) if (order.host === host.id && order.rung === "warm" && order.runtime === runtime) sent++;
-    return [...host.instances.values()]
-      .filter((instance) => instance.state === "warm" && instance.runtime === runtime && instance.memoryMb >= memoryMb)
-      .sort((a, b) => a.memoryMb - b.memoryMb)
-      .slice(sent);
+    return host.slots(key);
   }
 
   /** Containers that exist or are ordered: of a function (account.function) or of a whole account. */
   containers(of: { readonly functionKey: string } | { readonly account: string }): number {
-    const prefix = "functionKey" in of ? `${of.functionKey}.` : `${of.account}.`;
-    let sum = 0;
-    for (const host of this.#hosts.values()) {
-      for (const instance of host.instances.values()) {
-        for (const slot of instance.slots) if (slot.key.startsWith(prefix)) sum += slot.idle + slot.busy + slot.loading;
-      }
-    }
-    for (const order of this.#orders.values()) if (order.rung !== "hot" && order.key.startsWith(prefix)) sum++;
-    return sum;
+    return ("functionKey" in of ? this.#ofFunction.get(of.functionKey) : this.#ofAccount.get(of.account)) ?? 0;
   }
 
   /** Mean run time of a function over the hosts that ran it, in ms; 0 when none did. */
   meanRunMs(functionKey: string): number {
     let sum = 0;
     let count = 0;
-    for (const host of this.#hosts.values()) {
+    for (const host of this.#ran.get(functionKey) ?? []) {
       const row = host.functions.get(functionKey);
       if (row === undefined || row.meanRunMs === 0) continue;
       sum += row.meanRunMs;
@@ -175,11 +153,77 @@ export class Fleet {
     }
     return count === 0 ? 0 : sum / count;
   }
+
+  #remove(id: string): void {
+    const host = this.#hosts.get(id);
+    if (host === undefined) return;
+    for (const instance of [...host.instances.keys()]) this.#drop(host, instance);
+    for (const key of host.functions.keys()) {
+      const ran = this.#ran.get(key);
+      ran?.delete(host);
+      if (ran?.size === 0) this.#ran.delete(key);
+    }
+    this.#hosts.delete(id);
+    this.#taking = undefined;
+  }
+
+  #put(host: HostView, instance: InstanceHint): void {
+    host.put(instance);
+    if (instance.account !== null) {
+      const owned = this.#owned.get(instance.account) ?? new Map<InstanceHint, HostView>();
+      owned.set(instance, host);
+      this.#owned.set(instance.account, owned);
+    }
+    this.#countSlots(host, instance, 1);
+  }
+
+  #drop(host: HostView, id: string): void {
+    const instance = host.drop(id);
+    if (instance === undefined) return;
+    if (instance.account !== null) {
+      const owned = this.#owned.get(instance.account);
+      owned?.delete(instance);
+      if (owned?.size === 0) this.#owned.delete(instance.account);
+    }
+    this.#countSlots(host, instance, -1);
+  }
+
+  #countSlots(host: HostView, instance: InstanceHint, sign: 1 | -1): void {
+    for (const { key, idle, busy, loading } of instance.slots) {
+      const hosts = this.#withKey.get(key) ?? new Map<HostView, number>();
+      const instances = (hosts.get(host) ?? 0) + sign;
+      keep(hosts, host, instances, instances === 0);
+      keep(this.#withKey, key, hosts, hosts.size === 0);
+      const account = key.slice(0, key.indexOf("."));
+      const functionKey = key.slice(0, key.indexOf(".", account.length + 1));
+      add(this.#ofFunction, functionKey, sign * (idle + busy + loading));
+      add(this.#ofAccount, account, sign * (idle + busy + loading));
+    }
+  }
+
+  #count(order: Order, sign: 1 | -1): void {
+    this.#hosts.get(order.host)?.order(order, sign);
+    if (order.rung !== "hot") {
+      add(this.#ofFunction, order.functionKey, sign);
+      add(this.#ofAccount, order.account, sign);
+    }
+    if (order.rung === "warm" || order.rung === "cold") add(this.#instancesOrdered, order.functionKey, sign);
+  }
 }
 
-/** Amounts of the idle containers of an instance, but for those of one key; `each` is added per container. */
-function idleMb(instance: InstanceHint, except: string, each: number): number {
-  let sum = 0;
-  for (const slot of instance.slots) if (slot.key !== except) sum += slot.idle * (Number(slot.key.slice(slot.key.lastIndexOf("@") + 1)) + each);
-  return sum;
+/** A full announcement repeats what has not changed. */
+function isSame(a: InstanceHint, b: InstanceHint): boolean {
+  if (a.usedMb !== b.usedMb || a.state !== b.state || a.account !== b.account || a.spares !== b.spares || a.booting !== b.booting) return false;
+  if (a.memoryMb !== b.memoryMb || a.runtime !== b.runtime || a.network !== b.network) return false;
+  if (a.slots.length !== b.slots.length || a.code.length !== b.code.length) return false;
+  for (const [at, slot] of a.slots.entries()) {
+    const other = b.slots[at];
+    if (other === undefined || slot.key !== other.key || slot.idle !== other.idle || slot.busy !== other.busy || slot.loading !== other.loading) return false;
+  }
+  return a.code.every((code, at) => code === b.code[at]);
+}
+
+function add(sums: Map<string, number>, key: string, more: number): void {
+  const sum = (sums.get(key) ?? 0) + more;
+  keep(sums, key, sum, sum === 0);
 }

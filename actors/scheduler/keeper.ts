@@ -502,6 +502,12 @@ export class Keeper {
       return;
     }
     call.attempt++;
+    if (this.#ports.clock.now() > call.waitUntil + LIMITS.clockGap.value / 2 && this.#hasOwner(call)) {
+      // Its owner has answered by now, or is about to.
+      this.#ports.count("late");
+      this.#release(call);
+      return;
+    }
     if (call.attempt > LIMITS.attempts.value || this.#ports.clock.now() > call.waitUntil) {
       this.#release(call);
       this.#refuse(call.head, call.reply, new Fault("Throttled", `no host took the call: ${call.reason}`, { retryAfterMs: 1_000 }));

@@ -1,4 +1,5 @@
 /** What must hold when a storm is over: one reply per call, one run, the right version, and nothing left over. */
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Ledger, SimulatedCall } from "./ledger.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { World } from "./world.ts";
@@ -38,7 +39,8 @@ interface Troubled {
 function troublesOf(call: SimulatedCall, byConnection: ReadonlyMap<string, SimulatedNode>): Troubled[] {
   const met = new Set(call.went.flatMap(({ to }) => byConnection.get(to) ?? []));
   const end = Math.max(call.sentAt + 30_000, call.replies[0]?.at ?? 0);
-  return [...met].flatMap((node) => node.troubles.filter(({ at, until }) => at <= end && until >= call.sentAt).map(({ kind, at }) => ({ node, kind, at })));
+  // What comes in the first moments after a gap cannot be told from what piled up before.
+  return [...met].flatMap((node) => node.troubles.filter(({ at, until }) => at <= end && until + LIMITS.pileUp.value >= call.sentAt).map(({ kind, at }) => ({ node, kind, at })));
 }
 
 /** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */

@@ -50,6 +50,8 @@ export class Watch {
       if (said === undefined) continue;
       if (said.usedMb > said.memoryMb) this.#complain(`${node.id} gives ${said.usedMb} MB of ${said.memoryMb}`);
       if (node.isWell && !said.draining) rooms.push({ host: node.id, freeMb: said.memoryMb - said.usedMb });
+      // Declared lost, it may have been replaced; it ends what it has when it notices.
+      const isCounted = !node.troubles.some(({ until }) => now - until < 3 * UNSURE_MS);
       for (const instance of said.instances) {
         if (instance.state === "booting") isUnsure = true;
         this.#owned(instance.id, instance.account);
@@ -57,8 +59,10 @@ export class Watch {
           const { account, function: name, version, memoryMb, state } = container;
           if (account === undefined || name === undefined || version === undefined || memoryMb === undefined) continue;
           if (account !== instance.account) this.#complain(`a container of ${account} is in an instance of ${instance.account}`);
-          count(functions, `${account}.${name}`);
-          count(accounts, account);
+          if (isCounted) {
+            count(functions, `${account}.${name}`);
+            count(accounts, account);
+          }
           if (state === "loading") isUnsure = true;
           if (state === "idle" && node.isWell) idle.set(slotKey(account, name, version, memoryMb), node.id);
         }

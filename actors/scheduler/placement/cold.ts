@@ -7,7 +7,7 @@ export const cold: RungPolicy = (request, fleet) => {
   for (const host of fleet.taking()) {
     if (request.refusedBy.has(`${host.id}:cold`)) continue;
     if (host.announcement.runtimes[request.runtime] === undefined) continue;
-    const free = fleet.free(host, request.evicts ? request.key : undefined);
+    const free = host.free(request.evicts ? request.key : undefined);
     if (free < request.memoryMb + BOX_MB) continue;
     if (best === undefined || free < best.free) best = { host: host.id, free, estimateMs: host.announcement.createMs.cold };
   }

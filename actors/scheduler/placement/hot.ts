@@ -7,8 +7,8 @@ import type { RungPolicy } from "./request.ts";
 
 export const hot: RungPolicy = (request, fleet) => {
   let best: { host: string; idle: number } | undefined;
-  for (const host of fleet.taking()) {
-    if (request.refusedBy.has(`${host.id}:hot`)) continue;
+  for (const host of fleet.withKey(request.key)) {
+    if (host.announcement.draining || request.refusedBy.has(`${host.id}:hot`)) continue;
     const { idle } = fleet.slots(host, request.key);
     if (idle > 0 && (best === undefined || idle < best.idle)) best = { host: host.id, idle };
   }
@@ -17,8 +17,8 @@ export const hot: RungPolicy = (request, fleet) => {
 
 export const queued: RungPolicy = (request, fleet) => {
   let best: { host: string; length: number } | undefined;
-  for (const host of fleet.taking()) {
-    if (request.refusedBy.has(`${host.id}:hot`)) continue;
+  for (const host of fleet.withKey(request.key)) {
+    if (host.announcement.draining || request.refusedBy.has(`${host.id}:hot`)) continue;
     const { idle, busy, loading } = fleet.slots(host, request.key);
     const length = host.functions.get(request.functionKey)?.queued ?? 0;
     if (idle + busy + loading === 0 || length >= LIMITS.hostQueue.value / 2) continue;

@@ -81,13 +81,13 @@ function first(ladder: readonly RungPolicy[], request: PlacementRequest, fleet: 
 function unavailable(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
   const hosts = fleet.taking();
   if (hosts.length === 0) return { kind: "wait", reason: "no host is there" };
-  const offered = hosts.filter((host) => offers(host.announcement.runtimes[request.runtime], request));
-  if (offered.length === 0) {
+  let largest = -1;
+  for (const { announcement } of hosts) if (offers(announcement.runtimes[request.runtime], request)) largest = Math.max(largest, announcement.memoryMb);
+  if (largest < 0) {
     const wanted = request.runtimeWanted ?? request.runtime;
     const has = [...new Set(hosts.flatMap((host) => Object.values(host.announcement.runtimes)))].join(", ");
     return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host offers ${wanted}; there is ${has || "no runtime"}` };
   }
-  const largest = Math.max(...offered.map((host) => host.announcement.memoryMb));
   if (largest < request.memoryMb) {
     return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host has ${request.memoryMb} MB for one container; the largest has ${largest}` };
   }
@@ -116,17 +116,10 @@ function atCap(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
 
 /** P1: an instance for this function is on its way; this call becomes one of its containers. */
 function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
-  for (const order of fleet.orders()) {
-    if ((order.rung === "warm" || order.rung === "cold") && order.functionKey === request.functionKey) {
-      return { kind: "wait", reason: "an instance for the function is being taken" };
-    }
-  }
-  for (const host of fleet.taking()) {
-    for (const instance of host.instances.values()) {
-      if (instance.state === "booting" && instance.account === request.account && instance.runtime === request.runtime && instance.network === request.network) {
-        return { kind: "wait", reason: `instance ${instance.id} is booting for the account` };
-      }
-    }
+  if (fleet.ordersInstance(request.functionKey)) return { kind: "wait", reason: "an instance for the function is being taken" };
+  for (const [instance, host] of fleet.owned(request.account)) {
+    if (instance.state !== "booting" || instance.runtime !== request.runtime || instance.network !== request.network || host.announcement.draining) continue;
+    return { kind: "wait", reason: `instance ${instance.id} is booting for the account` };
   }
   return undefined;
 }
@@ -140,7 +133,8 @@ function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verd
   if (mean === 0 || request.waitedMs > Math.max(createMs, OVERDUE_MS)) return undefined;
   let busy = 0;
   let ahead = request.ahead;
-  for (const host of fleet.taking()) {
+  for (const host of fleet.withKey(request.key)) {
+    if (host.announcement.draining) continue;
     const slots = fleet.slots(host, request.key);
     busy += slots.busy + slots.loading;
     ahead += host.functions.get(request.functionKey)?.queued ?? 0;

@@ -16,17 +16,16 @@ export function own(request: PlacementRequest, fleet: Fleet): Verdict | undefine
 
 function onInstance(request: PlacementRequest, fleet: Fleet, rung: "cached" | "own"): Verdict | undefined {
   let best: { host: HostView; instance: InstanceHint; room: number; spare: boolean } | undefined;
-  for (const host of fleet.taking()) {
-    if (request.refusedBy.has(`${host.id}:${rung}`) || fleet.free(host, request.evicts ? request.key : undefined) < request.memoryMb) continue;
-    for (const instance of host.instances.values()) {
-      if (instance.account !== request.account || instance.state !== "active") continue;
-      if (instance.runtime !== request.runtime || instance.network !== request.network) continue;
-      if (rung === "cached" && !instance.code.includes(request.codeKey)) continue;
-      const room = fleet.room(host, instance, request.evicts ? request.key : undefined);
-      if (room < request.memoryMb) continue;
-      const spare = fleet.spares(host, instance) > 0;
-      if (best === undefined || (spare && !best.spare) || (spare === best.spare && room < best.room)) best = { host, instance, room, spare };
-    }
+  const except = request.evicts ? request.key : undefined;
+  for (const [instance, host] of fleet.owned(request.account)) {
+    if (instance.state !== "active" || host.announcement.draining) continue;
+    if (instance.runtime !== request.runtime || instance.network !== request.network) continue;
+    if (request.refusedBy.has(`${host.id}:${rung}`) || host.free(except) < request.memoryMb) continue;
+    if (rung === "cached" && !instance.code.includes(request.codeKey)) continue;
+    const room = host.room(instance, except);
+    if (room < request.memoryMb) continue;
+    const spare = host.spares(instance) > 0;
+    if (best === undefined || (spare && !best.spare) || (spare === best.spare && room < best.room)) best = { host, instance, room, spare };
   }
   if (best === undefined) return undefined;
   const { createMs } = best.host.announcement;

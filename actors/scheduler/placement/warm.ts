@@ -7,8 +7,8 @@ export const warm: RungPolicy = (request, fleet) => {
   let best: { host: string; instanceMb: number; free: number; estimateMs: number } | undefined;
   for (const host of fleet.taking()) {
     if (request.refusedBy.has(`${host.id}:warm`)) continue;
-    const free = fleet.free(host, request.evicts ? request.key : undefined);
-    const [smallest] = fleet.warm(host, request.runtime, request.memoryMb);
+    const free = host.free(request.evicts ? request.key : undefined);
+    const smallest = host.warm(request.runtime, request.memoryMb);
     if (smallest === undefined || free < request.memoryMb) continue;
     if (best === undefined || smallest.memoryMb < best.instanceMb || (smallest.memoryMb === best.instanceMb && free < best.free)) {
       best = { host: host.id, instanceMb: smallest.memoryMb, free, estimateMs: host.announcement.createMs.warm };
