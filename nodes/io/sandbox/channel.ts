@@ -30,6 +30,7 @@ export class Channel {
   readonly #reader: FrameReader;
   readonly #pace = new Pace();
   #open = true;
+  #corked = false;
   #frames = 0;
   #waiting: NodeJS.Timeout | undefined;
   #pieces = 0;
@@ -61,6 +62,7 @@ export class Channel {
     if (!this.#open) return false;
     const socket = this.#socket;
     const head = frameHead(type, flags, id, extra, payload.length);
+    this.#gather();
     if (payload.length === 0) return this.#sent(socket.write(head));
     if (payload.length <= SMALL) {
       const whole = new Uint8Array(head.length + payload.length);
@@ -68,11 +70,19 @@ export class Channel {
       whole.set(payload, head.length);
       return this.#sent(socket.write(whole));
     }
-    socket.cork();
     socket.write(head);
-    const roomLeft = socket.write(payload);
-    socket.uncork();
-    return this.#sent(roomLeft);
+    return this.#sent(socket.write(payload));
+  }
+
+  /** All frames of one burst of messages go out in one system call, which is what a frame costs most. */
+  #gather(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      this.#socket.uncork();
+    });
   }
 
   destroy(): void {
