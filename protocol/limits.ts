@@ -77,6 +77,7 @@ export const LIMITS = {
   aliases: limit(64, "count", "aliases of a function"),
   // registry
   registryAttempts: limit(64, "count", "tries of one write when others change the same record, else Conflict"),
+  registryDoubt: limit(10_000, "ms", "how long a frontend that was away reads each function from the leader before it believes its own picture of it"),
   registryReads: limit(256, "count", "reads of unknown names that one node has open, else Throttled"),
   versionsCached: limit(2_048, "count", "version records in a node's memory; the least recently used is forgotten"),
   versionsShown: limit(100, "count", "versions that one answer describes; the newest come first"),

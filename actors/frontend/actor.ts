@@ -6,6 +6,7 @@
  * F2  Nothing touches capacity before the name, the headers and the account have passed.
  */
 import type { Actor } from "xstate";
+import { Absence } from "../kit/absence.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { resolveAlias } from "../kit/alias.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
@@ -75,6 +76,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   };
   const lifecycle = startActor(frontendMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
 
+  const absence = new Absence(clock, [bus, control]);
   const hot = new HotIndex();
   const hosts = new Members(control, clock, (member) => {
     log.warn("host lost", { host: member.id, epoch: member.epoch });
@@ -111,6 +113,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
 
   const admit = (request: Request) => {
     if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", `the body has ${request.body.length} bytes, at most ${BODY_LIMIT} are allowed`);
+    if (absence.hasEnded()) registry.doubt();
     const record = registry.function(request.account, request.name);
     if (record !== undefined) {
       place(record, request);
@@ -208,8 +211,12 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       return {};
     }),
   ];
+  const sweep = () => {
+    if (absence.hasEnded()) registry.doubt();
+    calls.sweep();
+  };
   const announce = () => control.tell(nodeAnnouncement, ["frontend", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("serving") });
-  const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, () => calls.sweep())];
+  const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, sweep)];
   const intake = [
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),
     bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),

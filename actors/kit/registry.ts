@@ -47,6 +47,11 @@ export interface Registry {
   account(name: string): AccountRecord | undefined;
   functions(): Iterable<FunctionRecord>;
   accounts(): Iterable<AccountRecord>;
+  /**
+   * This node was away, and others may not have waited for it: for a while each function is read from the leader before it
+   * is believed again.
+   */
+  doubt(): void;
   /** Applies what a scheduler says, unless it is older than what is known. When it returns, lookups give the new record. */
   sync(change: RegistrySync): void;
   /** Calls for every change from now on, in line with it: listeners must not wait. Returns how to stop. */
@@ -74,6 +79,11 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
   };
   /** Name → when that is no longer believed; the oldest come first. */
   const absent = new Map<string, number>();
+  let doubt: { readonly until: number; readonly believed: Set<string> } | undefined;
+  const believes = (key: string): boolean => {
+    if (doubt !== undefined && clock.now() > doubt.until) doubt = undefined;
+    return doubt === undefined || doubt.believed.has(key);
+  };
   const functions = await mirror(buckets.functions, (key, record) => {
     absent.delete(key);
     const [account = "", name = ""] = key.split(".");
@@ -93,7 +103,8 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     const stored = await buckets.functions.get(key);
     if (stored) functions.apply(key, stored.value, stored.revision);
     // A sync or the watch may have brought it while the read was on its way.
-    const record = functions.get(key);
+    const record = stored === undefined && !believes(key) ? undefined : functions.get(key);
+    if (stored !== undefined) doubt?.believed.add(key);
     if (record === undefined) {
       absent.delete(key);
       absent.set(key, clock.now() + LIMITS.absentName.value);
@@ -111,12 +122,15 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
   };
 
   return {
-    function: (account, name) => functions.get(functionKey(account, name)),
+    function: (account, name) => {
+      const key = functionKey(account, name);
+      return believes(key) ? functions.get(key) : undefined;
+    },
     revision: (account, name) => functions.revision(functionKey(account, name)),
     async readThrough(account, name) {
       const key = functionKey(account, name);
       const known = functions.get(key);
-      if (known !== undefined) return known;
+      if (known !== undefined && believes(key)) return known;
       const believedUntil = absent.get(key);
       if (believedUntil !== undefined && clock.now() < believedUntil) return undefined;
       return functionReads.run(key, () => readFunction(key));
@@ -132,6 +146,9 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     account: (name) => accounts.get(name),
     functions: () => functions.values(),
     accounts: () => accounts.values(),
+    doubt() {
+      doubt = { until: clock.now() + LIMITS.registryDoubt.value, believed: new Set() };
+    },
     sync(change) {
       if (change.function) functions.apply(change.function.key, change.function.record ?? undefined, change.function.revision);
       if (change.account) accounts.apply(change.account.key, change.account.record ?? undefined, change.account.revision);

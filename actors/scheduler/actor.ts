@@ -11,7 +11,7 @@ import { rendezvous } from "../kit/rendezvous.ts";
 import { startActor } from "../kit/start-actor.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { callReport } from "../../protocol/messages/call.ts";
-import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { type HostAnnouncement, hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
@@ -75,7 +75,11 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     keeper.hostLost(member);
   });
   const frontends = new Members(control, clock, (member) => log.warn("frontend lost", { frontend: member.id, epoch: member.epoch }));
-  const schedulers = new Members(control, clock, (member) => log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch }));
+  let keeperLostAt = Number.NEGATIVE_INFINITY;
+  const schedulers = new Members(control, clock, (member) => {
+    log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
+    keeperLostAt = clock.now();
+  });
 
   const classOf = (account: string, name: string): FunctionClass =>
     registry.function(account, name)?.settings.class ?? classes.classOf(`${account}.${name}`, clock.now());
@@ -98,14 +102,14 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     granted: (functionKey) => grants.granted(functionKey),
     count,
   });
-  const grants = new Grants({ control, clock, log, registry, fleet, classes, node, keeps, frontends: () => frontends.ids(true).length });
+  const grants = new Grants({ control, clock, log, registry, fleet, classes, node, keeps, frontends: () => frontends.ids(true).length, keeperBefore: () => clock.now() - keeperLostAt });
 
   const subscriptions = [
     control.hear(hostAnnouncement, ["*"], (announcement) => {
       hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
       fleet.announced(announcement);
       if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
-      keeper.drawSoon();
+      keeper.drawSoon(idleKeys(announcement));
     }),
     control.hear(nodeAnnouncement, ["frontend", "*"], (member) => {
       // A newcomer is told at once whom it may ask.
@@ -176,3 +180,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
 }
 
 const BUSY_SWEEP_MS = 60_000;
+
+/** Slot keys with an idle container in what was announced. */
+function* idleKeys({ instances }: HostAnnouncement): Iterable<string> {
+  for (const { slots } of instances) for (const slot of slots) if (slot.idle > 0) yield slot.key;
+}

@@ -213,12 +213,20 @@ export class Fleet {
 
 /** A full announcement repeats what has not changed. */
 function isSame(a: InstanceHint, b: InstanceHint): boolean {
-  if (a.usedMb !== b.usedMb || a.state !== b.state || a.account !== b.account || a.spares !== b.spares || a.booting !== b.booting) return false;
+  if (a.usedMb !== b.usedMb || a.state !== b.state || a.account !== b.account || a.spares !== b.spares || a.booting !== b.booting)
+    return false;
   if (a.memoryMb !== b.memoryMb || a.runtime !== b.runtime || a.network !== b.network) return false;
   if (a.slots.length !== b.slots.length || a.code.length !== b.code.length) return false;
   for (const [at, slot] of a.slots.entries()) {
     const other = b.slots[at];
-    if (other === undefined || slot.key !== other.key || slot.idle !== other.idle || slot.busy !== other.busy || slot.loading !== other.loading) return false;
+    if (
+      other === undefined ||
+      slot.key !== other.key ||
+      slot.idle !== other.idle ||
+      slot.busy !== other.busy ||
+      slot.loading !== other.loading
+    )
+      return false;
   }
   return a.code.every((code, at) => code === b.code[at]);
 }

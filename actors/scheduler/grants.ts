@@ -33,6 +33,8 @@ export interface GrantsPorts {
   readonly node: string;
   /** True when this scheduler is the keeper of the function. */
   keeps(functionKey: string): boolean;
+  /** How long ago another scheduler was last alive that is not now, or left, in ms; infinite when none was. */
+  keeperBefore(): number;
   /** Number of live frontends. */
   frontends(): number;
 }
@@ -100,8 +102,12 @@ export class Grants {
     const key = `${account}.${name}`;
     this.#recalling.add(key);
     try {
-      const hosts = this.#issued.get(key) ?? new Map<string, Issued>();
-      await Promise.all([...hosts].map(([host, issued]) => this.#recallFrom(host, issued, account, name, epoch)));
+      const { clock, fleet, keeperBefore } = this.#ports;
+      const expiry = new Map([...(this.#issued.get(key) ?? [])].map(([host, issued]) => [host, issued.expiresAt]));
+      // Another keeper may have died or left lately: what it granted is not known here, but may still hold.
+      const until = clock.now() + Math.max(0, LIMITS.grantLife.value - keeperBefore());
+      for (const host of fleet.hosts()) if (host.functions.has(key)) expiry.set(host.id, Math.max(expiry.get(host.id) ?? 0, until));
+      await Promise.all([...expiry].map(([host, expiresAt]) => this.#recallFrom(host, expiresAt, account, name, epoch)));
       this.#issued.delete(key);
     } finally {
       this.#recalling.delete(key);
@@ -159,13 +165,13 @@ export class Grants {
     }
   }
 
-  async #recallFrom(host: string, issued: Issued, account: string, name: string, epoch: number): Promise<void> {
+  async #recallFrom(host: string, expiresAt: number, account: string, name: string, epoch: number): Promise<void> {
     const { control, clock, log } = this.#ports;
     try {
       await control.ask(recallGrant, [host], { account, function: name, epoch });
     } catch (thrown) {
       // The host may be gone or deaf: its grant ends by its own clock, one message delay after ours.
-      const left = issued.expiresAt - clock.now() + LIMITS.announceEvery.value;
+      const left = expiresAt - clock.now() + LIMITS.announceEvery.value;
       log.warn("a grant could not be recalled; waiting until it expires", { host, account, function: name, ms: left, error: String(thrown) });
       if (left > 0) await new Promise<void>((resolve) => void clock.after(left, resolve));
     }

@@ -30,7 +30,7 @@ export class HostView {
   readonly #orderedWarm = new Map<RuntimeName, number>();
   readonly #warm = new Map<RuntimeName, InstanceHint[]>();
   #orderedMb = 0;
-  /** What evicting every idle container would give. */
+  /** What evicting every idle container would give that no call was sent to. */
   #idleMb = 0;
 
   constructor(announcement: HostAnnouncement) {
@@ -67,7 +67,8 @@ export class HostView {
     if (isHot) slot.hot += sign;
     else slot.made += sign;
     keep(this.#orderedSlots, order.key, slot, slot.hot === 0 && slot.made === 0);
-    if (!isHot) this.#orderedMb += sign * (order.memoryMb + BOX_MB);
+    if (isHot) this.#idleMb -= sign * (order.memoryMb + BOX_MB);
+    else this.#orderedMb += sign * (order.memoryMb + BOX_MB);
     if (order.instance !== undefined) {
       const instance = this.#orderedInstances.get(order.instance) ?? { mb: 0, made: 0 };
       instance.mb += sign * order.memoryMb;
@@ -103,7 +104,7 @@ export class HostView {
   free(except?: string): number {
     const free = this.announcement.memoryMb - this.announcement.usedMb - this.#orderedMb;
     if (except === undefined) return free;
-    return free + this.#idleMb - (this.#slots.get(except)?.idle ?? 0) * (amountOf(except) + BOX_MB);
+    return free + this.#idleMb - this.slots(except).idle * (amountOf(except) + BOX_MB);
   }
 
   /** The smallest warm instance of that size at least that nobody was sent to yet. */

@@ -9,6 +9,7 @@
  * K5  A keeper that slept, or lost the broker, for so long that it may have been declared lost gives its calls back to
  *     their owners, who know whether another keeper has them by now.
  */
+import { Absence } from "../kit/absence.ts";
 import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import type { Member, Members } from "../kit/members.ts";
@@ -35,6 +36,8 @@ interface KeptCall {
   /** The owner's whole back subject. */
   readonly back: string;
   readonly functionKey: string;
+  /** Slot key, and what was demanded of the runtime. */
+  readonly roomKey: string;
   readonly runtime: RuntimeName;
   readonly network: boolean;
   readonly arrivedAt: number;
@@ -75,13 +78,18 @@ const RETRY_MS = 100;
 const NOTHING = new Uint8Array(0);
 /** An order of which nothing was heard for this long may have been lost on the way, or the report was: its host is asked. */
 const PROBE_MS = 500;
-/** A keeper that was not awake and connected for this long may have been declared lost: hostSilence less a heartbeat and its delay. */
-const ABSENCE_MS = LIMITS.hostSilence.value - 1.5 * LIMITS.nodeHeartbeat.value;
+/** Rooms that are looked at in one go, unless something came up for one of them; and the pause before the next ones. */
+const ABREAST = 64;
+const DRAW_MS = 10;
 /** Views into a large read buffer are copied when they wait, unless the copy would cost more than it saves. */
 const COPY_BELOW = 16_384;
 
 export class Keeper {
   readonly #ports: KeeperPorts;
+  /**
+   * By what a call needs: the calls of one room can take each other's places, so that one that cannot be placed holds
+   * back none that could.
+   */
   readonly #rooms = new Map<string, WaitingRoom<KeptCall>>();
   /** Calls that were sent to a host, until they are done. */
   readonly #sent = new Map<number, KeptCall>();
@@ -96,19 +104,25 @@ export class Keeper {
   #next: number;
   #bytes = 0;
   #drawing = false;
-  /** When it was last known to be awake and connected, and until when what arrives had piled up. */
-  #wellAt: number;
+  #drawingLater = false;
+  /** Slot keys of which a container became idle. */
+  readonly #due = new Set<string>();
+  /** Waiting calls by account.function. */
+  readonly #waiting = new Map<string, number>();
+  readonly #absence: Absence;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  /** Until when what arrives had piled up. */
   #pilingUntil = 0;
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
     this.#next = firstNumber(ports.random);
-    this.#wellAt = ports.clock.now();
+    this.#absence = new Absence(ports.clock, [ports.bus, ports.control]);
   }
 
   /** Calls waiting now, by account.function. */
   waiting(): Record<string, number> {
-    return Object.fromEntries([...this.#rooms].map(([key, room]) => [key, room.size]));
+    return Object.fromEntries(this.#waiting);
   }
 
   /** What it holds now; at rest all are 0. */
@@ -236,6 +250,7 @@ export class Keeper {
     for (const room of this.#rooms.values()) {
       const [call] = room.remove((candidate) => candidate.head.call === id);
       if (call === undefined) continue;
+      this.#leave(call);
       this.#refuse(call.head, call.reply, new Fault("Cancelled", "an operator cancelled the call"));
       this.#release(call);
       return true;
@@ -249,6 +264,7 @@ export class Keeper {
     const isWell = this.#isWell();
     for (const [key, room] of this.#rooms) {
       for (const call of room.remove((candidate) => candidate.waitUntil <= now)) {
+        this.#leave(call);
         this.#ports.count("expired");
         this.#refuse(call.head, call.reply, new Fault("Throttled", `no place became free in time: ${call.reason}`, { retryAfterMs: 1_000 }));
         this.#release(call);
@@ -273,27 +289,72 @@ export class Keeper {
     }
   }
 
-  /** Draws from all rooms after the current burst of messages. */
-  drawSoon(): void {
-    if (this.#drawing || this.#rooms.size === 0) return;
+  /** Draws after the current burst of messages: from the rooms of the keys, and from others as far as there is time. */
+  drawSoon(idle: Iterable<string> = []): void {
+    if (this.#rooms.size === 0) return;
+    for (const key of idle) if (this.#rooms.has(key)) this.#due.add(key);
+    if (this.#drawing) return;
     this.#drawing = true;
     this.#ports.clock.soon(() => {
       this.#drawing = false;
-      for (const [key, room] of this.#rooms) {
-        this.#draw(room);
-        if (room.size === 0) this.#rooms.delete(key);
-      }
+      this.#drawAll();
     });
+  }
+
+  #drawAll(): void {
+    const now = this.#ports.clock.now();
+    for (const key of this.#due) this.#drawFrom(key);
+    this.#due.clear();
+    if (this.#rooms.size > ABREAST && now - this.#lookedAt < DRAW_MS) return this.#drawLater();
+    this.#lookedAt = now;
+    const some: string[] = [];
+    for (const key of this.#rooms.keys()) if (some.push(key) === ABREAST) break;
+    const isAll = some.length === this.#rooms.size;
+    for (const key of some) this.#drawFrom(key);
+    if (!isAll) this.#drawLater();
+  }
+
+  /** What is left of many rooms; one timer at a time. */
+  #drawLater(): void {
+    if (this.#drawingLater) return;
+    this.#drawingLater = true;
+    this.#ports.clock.after(DRAW_MS, () => {
+      this.#drawingLater = false;
+      this.#drawAll();
+    });
+  }
+
+  /** The room goes to the end of those that are looked at, or away when it is empty. */
+  #drawFrom(key: string): void {
+    const room = this.#rooms.get(key);
+    if (room === undefined) return;
+    this.#draw(room);
+    this.#rooms.delete(key);
+    if (room.size > 0) this.#rooms.set(key, room);
+  }
+
+  /** Into its room: at the end, or as the next of its source. */
+  #enter(call: KeptCall, isNext: boolean): WaitingRoom<KeptCall> {
+    let room = this.#rooms.get(call.roomKey);
+    if (room === undefined) this.#rooms.set(call.roomKey, (room = new WaitingRoom()));
+    if (isNext) room.putBack(sourceOf(call.head), call);
+    else room.add(sourceOf(call.head), call);
+    this.#waiting.set(call.functionKey, (this.#waiting.get(call.functionKey) ?? 0) + 1);
+    return room;
+  }
+
+  /** It has been taken out of its room. */
+  #leave(call: KeptCall): void {
+    const left = (this.#waiting.get(call.functionKey) ?? 0) - 1;
+    if (left > 0) this.#waiting.set(call.functionKey, left);
+    else this.#waiting.delete(call.functionKey);
   }
 
   /** False while nothing may be placed: it is not connected, or has just come back after so long that it gave back what it held. */
   #isWell(): boolean {
-    const { bus, control, clock } = this.#ports;
-    if (!bus.connected || !control.connected) return false;
-    const now = clock.now();
-    const absent = now - this.#wellAt;
-    this.#wellAt = now;
-    if (absent > ABSENCE_MS) {
+    if (!this.#absence.isConnected) return false;
+    const now = this.#ports.clock.now();
+    if (this.#absence.hasEnded()) {
       this.#pilingUntil = now + LIMITS.pileUp.value;
       this.#giveAllBack();
     }
@@ -313,6 +374,7 @@ export class Keeper {
   #giveAllBack(): void {
     for (const [key, room] of this.#rooms) {
       for (const call of room.remove(() => true)) {
+        this.#leave(call);
         this.#release(call);
         this.#giveBack(call.back);
       }
@@ -334,8 +396,7 @@ export class Keeper {
       return this.#knowsTaken(back);
     }
     const functionKey = `${head.account}.${head.function}`;
-    let room = this.#rooms.get(functionKey);
-    if ((room?.size ?? 0) >= LIMITS.waitingCalls.value || this.#bytes + body.length > LIMITS.waitingBytes.value) {
+    if ((this.#waiting.get(functionKey) ?? 0) >= LIMITS.waitingCalls.value || this.#bytes + body.length > LIMITS.waitingBytes.value) {
       this.#ports.count("roomFull");
       this.#refuse(head, reply, new Fault("Throttled", "the waiting room is full", { retryAfterMs: 1_000 }));
       return;
@@ -347,6 +408,7 @@ export class Keeper {
       reply,
       back,
       functionKey,
+      roomKey: roomKeyOf(head),
       runtime,
       network,
       arrivedAt: this.#ports.clock.now(),
@@ -361,16 +423,16 @@ export class Keeper {
     };
     this.#held.add(head.call);
     this.#bytes += body.length;
-    if (room === undefined) this.#rooms.set(functionKey, (room = new WaitingRoom()));
-    room.add(sourceOf(head), call);
+    const room = this.#enter(call, false);
     this.#draw(room);
-    if (room.size === 0) this.#rooms.delete(functionKey);
+    if (room.size === 0) this.#rooms.delete(call.roomKey);
   }
 
   #draw(room: WaitingRoom<KeptCall>): void {
     if (!this.#isWell()) return;
     for (let drawn = room.draw(); drawn !== undefined; drawn = room.draw()) {
-      const { source, item: call } = drawn;
+      const { item: call } = drawn;
+      this.#leave(call);
       const verdict = place(this.#request(call), this.#ports.fleet);
       if (verdict.kind === "place") this.#send(call, verdict);
       else if (verdict.kind === "refuse") {
@@ -378,7 +440,7 @@ export class Keeper {
         this.#refuse(call.head, call.reply, new Fault(verdict.error, verdict.reason));
       } else {
         if (!call.reason.startsWith("host ")) call.reason = verdict.reason;
-        room.putBack(source, call);
+        this.#enter(call, true);
         return;
       }
     }
@@ -513,10 +575,8 @@ export class Keeper {
       this.#refuse(call.head, call.reply, new Fault("Throttled", `no host took the call: ${call.reason}`, { retryAfterMs: 1_000 }));
       return;
     }
-    let room = this.#rooms.get(call.functionKey);
-    if (room === undefined) this.#rooms.set(call.functionKey, (room = new WaitingRoom()));
-    room.putBack(sourceOf(call.head), call);
-    this.drawSoon();
+    this.#enter(call, true);
+    this.drawSoon([call.roomKey]);
   }
 
   /** True while the process that sent us the call lives, and so speaks for it. */
@@ -561,4 +621,9 @@ function sourceOf(head: CallHead): string {
 /** A call that may run again is another one at each attempt of its owner. */
 function takenKey(head: CallHead): string {
   return head.idempotent ? `${head.call}.${head.attempt}` : head.call;
+}
+
+function roomKeyOf({ account, function: name, version, inline, memoryMb, runtimeWanted }: CallHead): string {
+  const key = slotKey(account, name, inline?.digest ?? version, memoryMb);
+  return runtimeWanted === undefined ? key : `${key} ${runtimeWanted}`;
 }

@@ -13,7 +13,10 @@ export function judge(world: World, ledger: Ledger): string[] {
     ...ledger.calls.flatMap((call) => judgeCall(call, ledger, byConnection)),
     ...leftOver(world),
     ...world.caught.map((thrown) => `thrown: ${thrown instanceof Error ? thrown.stack : String(thrown)}`),
-    ...world.log.find("error").filter(({ message }) => !message.includes("others declared it lost")).map(({ message, fields }) => `logged: ${message} ${JSON.stringify(fields)}`),
+    ...world.log
+      .find("error")
+      .filter(({ message }) => !message.includes("others declared it lost"))
+      .map(({ message, fields }) => `logged: ${message} ${JSON.stringify(fields)}`),
   ];
 }
 
@@ -25,7 +28,8 @@ function judgeCall(call: SimulatedCall, ledger: Ledger, byConnection: ReadonlyMa
   if (call.replies.length > 1 && troubled.every(({ kind }) => kind === "kill")) problems.push(said(`got ${call.replies.length} replies`));
   if (call.runs.length > 1 && !call.idempotent) problems.push(said(`ran ${call.runs.length} times`));
   const allowed = call.qualifier === undefined ? ledger.allowed(call) : new Set([Number(call.qualifier)]);
-  for (const { version } of call.runs) if (allowed && !allowed.has(version)) problems.push(said(`was run by version ${version}, and only ${[...allowed].join(", ")} may`));
+  for (const { version } of call.runs)
+    if (allowed && !allowed.has(version)) problems.push(said(`was run by version ${version}, and only ${[...allowed].join(", ")} may`));
   return problems;
 }
 
@@ -40,7 +44,11 @@ function troublesOf(call: SimulatedCall, byConnection: ReadonlyMap<string, Simul
   const met = new Set(call.went.flatMap(({ to }) => byConnection.get(to) ?? []));
   const end = Math.max(call.sentAt + 30_000, call.replies[0]?.at ?? 0);
   // What comes in the first moments after a gap cannot be told from what piled up before.
-  return [...met].flatMap((node) => node.troubles.filter(({ at, until }) => at <= end && until + LIMITS.pileUp.value >= call.sentAt).map(({ kind, at }) => ({ node, kind, at })));
+  return [...met].flatMap((node) =>
+    node.troubles
+      .filter(({ at, until }) => at <= end && until + LIMITS.pileUp.value >= call.sentAt)
+      .map(({ kind, at }) => ({ node, kind, at })),
+  );
 }
 
 /** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */
@@ -69,15 +77,21 @@ function story(call: SimulatedCall, troubled: readonly Troubled[]): string {
 function leftOver(world: World): string[] {
   const problems: string[] = [];
   for (const { node, frontend, scheduler, host, sandbox } of world.processes.values()) {
-    const held = { ...(frontend && { held: frontend.counters()["held"], heldBytes: frontend.counters()["heldBytes"] }), ...scheduler?.held(), ...host?.held() };
+    const held = {
+      ...(frontend && { held: frontend.counters()["held"], heldBytes: frontend.counters()["heldBytes"] }),
+      ...scheduler?.held(),
+      ...host?.held(),
+    };
     for (const [what, count] of Object.entries(held)) if (count !== 0) problems.push(`${node.id} still has ${count} ${what}`);
     if (node.clock.pending > 40) problems.push(`${node.id} has ${node.clock.pending} timers`);
     if (!host || !sandbox) continue;
     const said = host.describe();
     const owned = said.instances.filter(({ state, account }) => state !== "warm" || account !== null);
     if (owned.length > 0) problems.push(`${node.id} still has instances: ${JSON.stringify(owned)}`);
-    if (said.instances.length !== sandbox.containers.length) problems.push(`${node.id} has ${said.instances.length} instances, its sandbox ${sandbox.containers.length} containers`);
-    if (said.usedMb !== said.instances.length * 32) problems.push(`${node.id} counts ${said.usedMb} MB as used by ${said.instances.length} warm instances`);
+    if (said.instances.length !== sandbox.containers.length)
+      problems.push(`${node.id} has ${said.instances.length} instances, its sandbox ${sandbox.containers.length} containers`);
+    if (said.usedMb !== said.instances.length * 32)
+      problems.push(`${node.id} counts ${said.usedMb} MB as used by ${said.instances.length} warm instances`);
   }
   return problems;
 }

@@ -2,10 +2,11 @@
  * What was asked of the platform and what came of it: each call with where it went, its runs and its replies, and each
  * change of a function's live alias with when it was begun, written and confirmed.
  */
-import { failureOf } from "./reply.ts";
+
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { FakeContext, FakeProgram } from "../../runtimes/fake/program.ts";
 import type { Packet } from "../support/memory-broker.ts";
+import { failureOf } from "./reply.ts";
 import type { World } from "./world.ts";
 
 /** What a call's body tells the function to do. */
@@ -52,9 +53,29 @@ export class Ledger {
   }
 
   /** Calls a function, as `account.name`. */
-  call(name: string, doing: Doing, ms: number, options: { readonly qualifier?: string; readonly idempotent: boolean; readonly headers?: Record<string, string>; readonly bytes?: number }): SimulatedCall {
+  call(
+    name: string,
+    doing: Doing,
+    ms: number,
+    options: {
+      readonly qualifier?: string;
+      readonly idempotent: boolean;
+      readonly headers?: Record<string, string>;
+      readonly bytes?: number;
+    },
+  ): SimulatedCall {
     const n = this.calls.length;
-    const call: SimulatedCall = { n, name, qualifier: options.qualifier, idempotent: options.idempotent, sentAt: this.#world.clock.now(), doing, went: [], runs: [], replies: [] };
+    const call: SimulatedCall = {
+      n,
+      name,
+      qualifier: options.qualifier,
+      idempotent: options.idempotent,
+      sentAt: this.#world.clock.now(),
+      doing,
+      went: [],
+      runs: [],
+      replies: [],
+    };
     this.calls.push(call);
     const [account = "", fn = ""] = name.split(".");
     const body = encoder.encode(JSON.stringify({ n, doing, ms, fill: "x".repeat(options.bytes ?? 0) }));

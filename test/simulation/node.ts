@@ -122,6 +122,8 @@ export class NodeClock implements Clock {
 
 export type Role = "frontend" | "scheduler" | "host";
 
+const WATCH_MS = 250;
+
 /** What every simulated process has. */
 export class SimulatedNode {
   readonly id: string;
@@ -185,9 +187,12 @@ export class SimulatedNode {
       if (this.gate.isDead) return;
       this.control.reconnect();
       this.bus.reconnect();
-      const restored = this.#restored;
-      this.#restored = [];
-      for (const action of restored) this.gate.run(action);
+      // A watch begins anew only after a while.
+      this.#world.after(WATCH_MS, () => {
+        const restored = this.#restored;
+        this.#restored = [];
+        for (const action of restored) this.gate.run(action);
+      });
     });
   }
 
@@ -210,7 +215,7 @@ export class SimulatedNode {
         bucket.watch((key, value, revision) => {
           const tell = (): void => listener(key, value, revision);
           if (this.gate.isDead) return;
-          if (this.control.connected) this.gate.run(tell);
+          if (this.control.connected && this.#restored.length === 0) this.gate.run(tell);
           else this.#restored.push(tell);
         }),
     };

@@ -22,10 +22,13 @@ async function weather(t: ExecutionContext, size: Size, kind: keyof typeof STEPS
   t.pass();
 }
 
-test("one scheduler, nothing fails: one reply and one run per call, caps hold, nobody waits for nothing, nothing is left over", (t) => weather(t, SIZES.small, "calm", 12));
+test("one scheduler, nothing fails: one reply and one run per call, caps hold, nobody waits for nothing, nothing is left over", (t) =>
+  weather(t, SIZES.small, "calm", 12));
 
 test("three schedulers, nothing fails: the same", (t) => weather(t, SIZES.several, "calm", 12));
 
-test("nodes are killed and start again: no call is lost that was handed on, none runs twice, no old version answers", (t) => weather(t, SIZES.several, "kills", 12));
+test("nodes are killed and start again: no call is lost that was handed on, none runs twice, no old version answers", (t) =>
+  weather(t, SIZES.several, "kills", 12));
 
-test("nodes hang or lose the broker for a while: every call is answered, none runs twice, no old version answers, nothing is left over", (t) => weather(t, SIZES.several, "cuts", 12));
+test("nodes hang or lose the broker for a while: every call is answered, none runs twice, no old version answers, nothing is left over", (t) =>
+  weather(t, SIZES.several, "cuts", 12));

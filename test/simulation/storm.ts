@@ -25,13 +25,24 @@ const name = fc.constantFrom(...NAMES);
 const doing = fc.constantFrom<Doing>("return", "return", "return", "sleep", "sleep", "sleep", "throw", "hang", "crash", "hungry");
 const ms = fc.constantFrom(1, 5, 20, 60, 150, 390);
 
-const call = fc.record({ kind: fc.constant("call" as const), name, doing, ms, times: fc.constantFrom(1, 1, 1, 2, 8, 20), how: fc.constantFrom("plain", "plain", "plain", "plain", "version", "trace", "deadline", "memory") });
+const call = fc.record({
+  kind: fc.constant("call" as const),
+  name,
+  doing,
+  ms,
+  times: fc.constantFrom(1, 1, 1, 2, 8, 20),
+  how: fc.constantFrom("plain", "plain", "plain", "plain", "version", "trace", "deadline", "memory"),
+});
 const advance = fc.record({ kind: fc.constant("advance" as const), ms: fc.constantFrom(0, 1, 3, 10, 30, 100, 100, 400) });
 const change = fc.oneof(
   fc.record({ kind: fc.constant("deploy" as const), name, waits: fc.boolean() }),
   fc.record({ kind: fc.constant("alias" as const), name, version: fc.nat(3), weight: fc.constantFrom(0, 0, 30), waits: fc.boolean() }),
   fc.record({ kind: fc.constant("settings" as const), name, class: fc.constantFrom("busy", "rare", null), direct: fc.boolean() }),
-  fc.record({ kind: fc.constant("account" as const), account: fc.constantFrom("a", "b"), containers: fc.integer({ min: 1, max: ACCOUNT_CAP }) }),
+  fc.record({
+    kind: fc.constant("account" as const),
+    account: fc.constantFrom("a", "b"),
+    containers: fc.integer({ min: 1, max: ACCOUNT_CAP }),
+  }),
   fc.record({ kind: fc.constant("pool" as const), warm: fc.nat(2) }),
   fc.record({ kind: fc.constant("cancel" as const), back: fc.nat(5) }),
 );
@@ -43,8 +54,19 @@ const hang = fc.record({ kind: fc.constant("hang" as const), role, which: fc.nat
 /** What may happen in a storm of each kind. */
 export const STEPS = {
   calm: fc.oneof({ weight: 8, arbitrary: call }, { weight: 8, arbitrary: advance }, { weight: 2, arbitrary: change }),
-  kills: fc.oneof({ weight: 8, arbitrary: call }, { weight: 9, arbitrary: advance }, { weight: 2, arbitrary: change }, { weight: 1, arbitrary: kill }),
-  cuts: fc.oneof({ weight: 8, arbitrary: call }, { weight: 9, arbitrary: advance }, { weight: 2, arbitrary: change }, { weight: 1, arbitrary: cut }, { weight: 1, arbitrary: hang }),
+  kills: fc.oneof(
+    { weight: 8, arbitrary: call },
+    { weight: 9, arbitrary: advance },
+    { weight: 2, arbitrary: change },
+    { weight: 1, arbitrary: kill },
+  ),
+  cuts: fc.oneof(
+    { weight: 8, arbitrary: call },
+    { weight: 9, arbitrary: advance },
+    { weight: 2, arbitrary: change },
+    { weight: 1, arbitrary: cut },
+    { weight: 1, arbitrary: hang },
+  ),
 };
 type Arbitrary<A> = A extends fc.Arbitrary<infer T> ? T : never;
 export type Step = Arbitrary<(typeof STEPS)["calm"]> | Arbitrary<(typeof STEPS)["kills"]> | Arbitrary<(typeof STEPS)["cuts"]>;
@@ -167,7 +189,16 @@ class Storm {
       const version = (this.#newest.get(key) ?? 0) + 1;
       const text = `${key}:${version}`;
       const digest = this.#world.code(text, this.#ledger.program(version, version % 2 === 0 ? 15 : 0));
-      const deployed = await this.#world.operator.ask(deployFunction, [], { account, name: fn, runtime: "node", handler: "handler", digest, bytes: text.length, hasMap: false, settings });
+      const deployed = await this.#world.operator.ask(deployFunction, [], {
+        account,
+        name: fn,
+        runtime: "node",
+        handler: "handler",
+        digest,
+        bytes: text.length,
+        hasMap: false,
+        settings,
+      });
       this.#newest.set(key, deployed.version.version);
       // An earlier one that was not answered may have taken the number: then this code does not know its own version.
       if (deployed.version.version === version) this.#written(change, deployed);
@@ -179,12 +210,24 @@ class Storm {
     this.#inTurn(key, async (change) => {
       const newest = this.#newest.get(key) ?? 1;
       const first = Math.max(1, newest - version);
-      const shares = weight > 0 && first !== newest ? [{ version: first, weight }, { version: newest, weight: 100 - weight }] : [{ version: first, weight: 100 }];
+      const shares =
+        weight > 0 && first !== newest
+          ? [
+              { version: first, weight },
+              { version: newest, weight: 100 - weight },
+            ]
+          : [{ version: first, weight: 100 }];
       this.#written(change, await this.#world.operator.ask(setAlias, [], { account, name: fn, alias: "live", shares }));
     });
   }
 
-  #written(change: Change, written: { readonly function: { readonly aliases: Readonly<Record<string, readonly { readonly version: number }[]>> }; readonly unconfirmed: readonly string[] }): void {
+  #written(
+    change: Change,
+    written: {
+      readonly function: { readonly aliases: Readonly<Record<string, readonly { readonly version: number }[]>> };
+      readonly unconfirmed: readonly string[];
+    },
+  ): void {
     change.versions = new Set((written.function.aliases["live"] ?? []).map((share) => share.version));
     if (written.unconfirmed.length === 0) change.confirmedAt = this.#world.clock.now();
   }

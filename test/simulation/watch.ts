@@ -10,7 +10,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { slotKey } from "../../protocol/names.ts";
 import type { World } from "./world.ts";
 
-export const PATIENCE_MS = 600;
+const PATIENCE_MS = 600;
 /** How long after a host's trouble keepers may still believe in what it had. */
 const UNSURE_MS = LIMITS.hostSilence.value + LIMITS.clockGap.value;
 const BOX_MB = LIMITS.boxMemory.value;
@@ -44,7 +44,10 @@ export class Watch {
     const rooms: { host: string; freeMb: number }[] = [];
     // Until a host is declared lost, what it had still counts.
     const now = this.#world.clock.now();
-    let isUnsure = this.#world.lives.some(({ role, troubles }) => role === "host" && troubles.some(({ at, until }) => now - at < UNSURE_MS || (until >= now && until !== Number.POSITIVE_INFINITY)));
+    let isUnsure = this.#world.lives.some(
+      ({ role, troubles }) =>
+        role === "host" && troubles.some(({ at, until }) => now - at < UNSURE_MS || (until >= now && until !== Number.POSITIVE_INFINITY)),
+    );
     for (const { node, host } of this.#world.of("host")) {
       const said = host?.describe();
       if (said === undefined) continue;
@@ -76,14 +79,22 @@ export class Watch {
     this.#lookAtWaits(functions, accounts, idle, rooms, isUnsure);
   }
 
-  #lookAtWaits(functions: Map<string, number>, accounts: Map<string, number>, idle: Map<string, string>, rooms: { host: string; freeMb: number }[], isUnsure: boolean): void {
+  #lookAtWaits(
+    functions: Map<string, number>,
+    accounts: Map<string, number>,
+    idle: Map<string, string>,
+    rooms: { host: string; freeMb: number }[],
+    isUnsure: boolean,
+  ): void {
     const now = this.#world.clock.now();
     const servable = new Set<string>();
     for (const { node, scheduler } of this.#world.of("scheduler")) {
       if (!node.isWell) continue;
       for (const wait of scheduler?.waits() ?? []) {
         const name = wait.key.slice(0, wait.key.indexOf(".", wait.account.length + 1));
-        const capped = (functions.get(name) ?? 0) >= (this.#caps.functions.get(name) ?? 1e9) || (accounts.get(wait.account) ?? 0) >= this.#caps.accounts.least;
+        const capped =
+          (functions.get(name) ?? 0) >= (this.#caps.functions.get(name) ?? 1e9) ||
+          (accounts.get(wait.account) ?? 0) >= this.#caps.accounts.least;
         const room = capped || isUnsure ? undefined : rooms.find(({ freeMb }) => freeMb >= wait.memoryMb + BOX_MB);
         const by = idle.get(wait.key) ?? (room && `${room.freeMb} MB at ${room.host}`);
         if (by === undefined) continue;
@@ -92,7 +103,9 @@ export class Watch {
         const since = this.#since.get(key) ?? now;
         this.#since.set(key, since);
         if (now - since > PATIENCE_MS && wait.waitedMs > PATIENCE_MS) {
-          this.#complain(`a call of ${wait.key} has waited ${wait.waitedMs} ms at ${node.id} though there was ${by} for ${now - since} ms: ${wait.reason}`);
+          this.#complain(
+            `a call of ${wait.key} has waited ${wait.waitedMs} ms at ${node.id} though there was ${by} for ${now - since} ms: ${wait.reason}`,
+          );
           this.#since.delete(key);
         }
       }

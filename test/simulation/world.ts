@@ -142,7 +142,15 @@ export class World {
       { bus, control, clock, random: this.#random, log: this.log, registry, findInLog: () => Promise.resolve(undefined) },
       { node: node.id, instanceMb: INSTANCE_MB },
     );
-    serveRegistry({ ...reached, bus: control, registry, clock, log: this.log, hasCode: async (digest) => this.#code.has(digest), live: () => scheduler.live() });
+    serveRegistry({
+      ...reached,
+      bus: control,
+      registry,
+      clock,
+      log: this.log,
+      hasCode: async (digest) => this.#code.has(digest),
+      live: () => scheduler.live(),
+    });
     return { node, scheduler };
   }
 
@@ -183,14 +191,26 @@ export class World {
         },
         data: { get: async () => undefined, put: async () => undefined, delete: async () => undefined },
       },
-      { host: node.id, memoryMb: this.size.hostMb, cores: 2, instanceMb: INSTANCE_MB, pools: [{ runtime: "node", memoryMb: INSTANCE_MB, warm: this.size.warm }] },
+      {
+        host: node.id,
+        memoryMb: this.size.hostMb,
+        cores: 2,
+        instanceMb: INSTANCE_MB,
+        pools: [{ runtime: "node", memoryMb: INSTANCE_MB, warm: this.size.warm }],
+      },
     );
     return { node, host, sandbox };
   }
 
   #reach(node: SimulatedNode) {
     const { functions, versions, accounts, pools, removed } = this.buckets;
-    return { functions: node.reach(functions), versions: node.reach(versions), accounts: node.reach(accounts), pools: node.reach(pools), removed: node.reach(removed) };
+    return {
+      functions: node.reach(functions),
+      versions: node.reach(versions),
+      accounts: node.reach(accounts),
+      pools: node.reach(pools),
+      removed: node.reach(removed),
+    };
   }
 
   /** Each pair of connections has a delay of its own, so that what one sends to another stays in order. */

@@ -140,3 +140,69 @@ test("long direct calls of a host that dies are answered by the keeper", async (
   await clock.advance(LIMITS.hostSilence.value + 500);
   t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
 });
+
+test("a call for which there is no room holds back no call of the same function that needs less", async (t) => {
+  const { clock, host, caller } = await open();
+  host.announce({ memoryMb: 2_048, usedMb: 1_800, instances: [instance({ memoryMb: 1_024, usedMb: 700 })] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "large", { "Pilot-Memory": "1500" });
+  caller.call("pilot.fn.main.echo", "small");
+  await clock.settle();
+  t.deepEqual(host.orders.map(({ body }) => body), ["small"]);
+});
+
+test("with more waiting functions than are looked at in one go, one of which a container becomes idle is served at once, and all others in turn", async (t) => {
+  const { clock, host, caller, deploy } = await open();
+  const names = Array.from({ length: 300 }, (_, nth) => `f${nth}`);
+  for (const name of names) await deploy(name);
+  host.announce({ memoryMb: 128, usedMb: 128 });
+  await clock.settle();
+  for (const name of names) caller.call(`pilot.fn.main.${name}`, name, { "Pilot-Deadline": "60000" });
+  await clock.advance(50);
+  t.is(host.orders.length, 0);
+  host.announce({ memoryMb: 128, usedMb: 128, instances: [instance({ usedMb: 128, memoryMb: 128, slots: [{ key: "main.f250.1@128", idle: 1, busy: 0, loading: 0 }] })] });
+  await clock.settle();
+  t.deepEqual(host.orders.map(({ body }) => body), ["f250"]);
+  host.announce({ memoryMb: 1_000_000, instances: [instance({ memoryMb: 900_000 })] });
+  await clock.advance(100);
+  t.is(host.orders.length, 300);
+});
+
+test("an order that was lost on the way is asked after, and not placed again while its host is silent", async (t) => {
+  const { clock, broker, scheduler, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  broker.fault = (packet, to) => (to === "h1" && packet.subject === "_pilot.host.h1" ? "drop" : undefined);
+  caller.call("pilot.fn.main.echo");
+  await clock.advance(100);
+  t.is(host.orders.length, 0);
+  broker.fault = () => undefined;
+  for (let nth = 0; nth < 10; nth++) {
+    host.announce({ instances: [warmInstance("w1")] });
+    await clock.advance(100);
+  }
+  // The pretend host answers no question, so nothing may be placed again.
+  t.is(host.orders.length, 0);
+  t.true((scheduler.counters()["probed"] ?? 0) > 0);
+});
+
+test("a keeper that was cut off for so long that it may have been declared lost gives its calls back, and keeps none", async (t) => {
+  const { clock, scheduler, host, caller } = await open();
+  host.announce({ memoryMb: 128, usedMb: 128 });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "x", { "Pilot-Deadline": "20000" });
+  await clock.settle();
+  t.is(scheduler.held()["waiting"], 1);
+  scheduler.bus.disconnect();
+  await clock.advance(LIMITS.hostSilence.value + 600);
+  scheduler.bus.reconnect();
+  await clock.advance(1_000);
+  // Its owner, which had nobody else, has sent it again: it is held once.
+  t.is(scheduler.held()["waiting"], 1);
+  t.is(scheduler.counters()["givenBack"], 1);
+  for (let nth = 0; nth < 5; nth++) {
+    host.announce({ instances: [warmInstance("w1")] });
+    await clock.advance(100);
+  }
+  t.is(host.orders.length, 1);
+});
