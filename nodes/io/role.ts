@@ -35,7 +35,16 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     const settings = readRoleEnvironment(process.env);
     log = openLog(settings.role, settings.node, settings.logLevel);
     const stop = stopSignal();
-    systemClock.every(LIMITS.nodeBeat.value, () => tell({ type: "beat" }));
+    systemClock.every(LIMITS.nodeBeat.value, () => {
+      // The channel may have closed before anybody listened for that.
+      if (!process.connected) process.exit(1);
+      tell({ type: "beat" });
+    });
+    // A node that still waits for its broker has nothing to drain.
+    let started = false;
+    void stop.then(() => {
+      if (!started) process.exit(0);
+    });
     const connection = await resolveConnection({ context: settings.context }, {});
     const open = (purpose: string) =>
       connect(connection, {
@@ -49,6 +58,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
       });
     const [calls, control] = await Promise.all([open("calls"), open("control")]);
     const role = await start({ settings, log, calls, control });
+    started = true;
     // Subscriptions are known to the broker before anybody is told that this node is ready.
     await Promise.all([calls.nc.flush(), control.nc.flush()]);
     tell({ type: "ready" });
