@@ -160,7 +160,7 @@ test("a port in use is said at once, and nothing is left", async (t) => {
   await once(other, "listening");
   const { port } = other.address() as { port: number };
   const error = await t.throwsAsync(room.up({ port }), { instanceOf: Fault, name: "Unavailable" });
-  t.regex(error?.message ?? "", /address already in use/);
+  t.regex(error?.message ?? "", /is in use by another program/);
   t.false(existsSync(join(room.store, "lock")));
 });
 
