@@ -145,13 +145,19 @@ export class FakeContainer implements SandboxedContainer {
     this.#write(join(frameHead(type, flags, id, extra, payload.length), payload));
   }
 
+  /** What was written is in the socket: it arrives before the end is told, even if the process dies at once. */
   #write(bytes: Uint8Array): void {
-    this.#later(() => {
+    if (this.#ended) return;
+    const deliver = (): void => {
       try {
         this.#toAgent.feed(bytes);
       } catch (error) {
         void this.end({ kind: "protocol", detail: error instanceof Error ? error.message : String(error) });
       }
+    };
+    this.#of.clock.soon(() => {
+      if (this.#frozen && !this.#ended) this.#frozen.push(deliver);
+      else deliver();
     });
   }
 
