@@ -58,8 +58,10 @@ function mayBeLost(call: SimulatedCall, troubled: readonly Troubled[], byConnect
   const [first] = call.went;
   if (first === undefined) return false;
   const receiver = byConnection.get(first.to);
-  if (receiver === undefined || !nodes.has(receiver)) return false;
-  if (receiver.role === "frontend") return call.went.length === 1;
+  // Nobody has it from the frontend yet: its keeper may have died just before.
+  const last = byConnection.get(call.went.at(-1)?.to ?? "");
+  if (last?.role === "frontend") return nodes.has(last);
+  if (receiver === undefined || !nodes.has(receiver) || receiver.role === "frontend") return false;
   // A host that slept drops what piled up.
   return troubled.some(({ at, kind }) => at - first.at <= YOUNG_MS && (at >= first.at || kind !== "kill"));
 }

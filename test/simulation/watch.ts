@@ -40,6 +40,7 @@ export class Watch {
   look(): void {
     const functions = new Map<string, number>();
     const accounts = new Map<string, number>();
+    const sure = new Map<string, number>();
     const idle = new Map<string, string>();
     const rooms: { host: string; freeMb: number }[] = [];
     // Until a host is declared lost, what it had still counts.
@@ -54,7 +55,7 @@ export class Watch {
       if (said.usedMb > said.memoryMb) this.#complain(`${node.id} gives ${said.usedMb} MB of ${said.memoryMb}`);
       if (node.isWell && !said.draining) rooms.push({ host: node.id, freeMb: said.memoryMb - said.usedMb });
       // Declared lost, it may have been replaced; it ends what it has when it notices.
-      const isCounted = !node.troubles.some(({ until }) => now - until < 3 * UNSURE_MS);
+      const isSure = !node.troubles.some(({ until }) => now - until < 3 * UNSURE_MS);
       for (const instance of said.instances) {
         if (instance.state === "booting") isUnsure = true;
         this.#owned(instance.id, instance.account);
@@ -62,16 +63,15 @@ export class Watch {
           const { account, function: name, version, memoryMb, state } = container;
           if (account === undefined || name === undefined || version === undefined || memoryMb === undefined) continue;
           if (account !== instance.account) this.#complain(`a container of ${account} is in an instance of ${instance.account}`);
-          if (isCounted) {
-            count(functions, `${account}.${name}`);
-            count(accounts, account);
-          }
+          count(functions, `${account}.${name}`);
+          count(accounts, account);
+          if (isSure) count(sure, `${account}.${name}`);
           if (state === "loading") isUnsure = true;
           if (state === "idle" && node.isWell) idle.set(slotKey(account, name, version, memoryMb), node.id);
         }
       }
     }
-    for (const [name, containers] of functions) {
+    for (const [name, containers] of sure) {
       const cap = this.#caps.functions.get(name) ?? Number.POSITIVE_INFINITY;
       if (containers > cap) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
     }
