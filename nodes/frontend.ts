@@ -10,7 +10,10 @@ await runRole(async ({ settings, log, calls, control }) => {
   const buckets = await openBuckets(control.nc, log);
   const registry = await openRegistry(buckets, systemClock, log);
   const inlineCode = await openInlineCode(control.nc);
-  const frontend = startFrontend({ bus: calls.bus, control: control.bus, clock: systemClock, random: systemRandom, log, registry, inlineCode }, settings.node);
+  const frontend = startFrontend(
+    { bus: calls.bus, control: control.bus, clock: systemClock, random: systemRandom, log, registry, inlineCode },
+    settings.node,
+  );
   return {
     async drain() {
       await frontend.drain();

@@ -13,9 +13,9 @@ import { featuresOf } from "./io/broker/version.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
 import { openCodeCache } from "./io/code/cache.ts";
+import { INLINE_BUCKET } from "./io/code/inline.ts";
 import { openStackMapper } from "./io/code/stack-mapper.ts";
 import { openCodeStore } from "./io/code/store.ts";
-import { INLINE_BUCKET } from "./io/code/inline.ts";
 import { openDataStore } from "./io/data-store.ts";
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
@@ -57,7 +57,8 @@ await runRole(async ({ settings, log, calls, control }) => {
 
   const version = control.nc.info?.version ?? "";
   const answersDirectly = featuresOf(version).dropsHungClients;
-  if (!answersDirectly) log.warn(`the broker is ${version}: it would not drop a hung host, so calls pass the frontends instead of going to hosts directly`);
+  if (!answersDirectly)
+    log.warn(`the broker is ${version}: it would not drop a hung host, so calls pass the frontends instead of going to hosts directly`);
 
   const host = startHost(
     {

@@ -28,7 +28,15 @@ await runRole(async ({ settings, log, calls, control }) => {
     },
     { node: settings.node, instanceMb: INSTANCE_MB },
   );
-  const service = serveRegistry({ ...buckets, bus: control.bus, registry, clock: systemClock, log, hasCode: (digest) => code.has(digest), live: () => scheduler.live() });
+  const service = serveRegistry({
+    ...buckets,
+    bus: control.bus,
+    registry,
+    clock: systemClock,
+    log,
+    hasCode: (digest) => code.has(digest),
+    live: () => scheduler.live(),
+  });
   return {
     async drain() {
       await service.stop();

@@ -1,5 +1,5 @@
 /** The only import of msgpackr: plain maps, no records, so that any language can join. */
-import { Packr, type Options } from "msgpackr";
+import { type Options, Packr } from "msgpackr";
 
 // skipValues works but is missing from the shipped types.
 const options: Options & { skipValues: unknown[] } = { useRecords: false, int64AsType: "number", skipValues: [undefined] };

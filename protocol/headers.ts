@@ -8,7 +8,11 @@ export const CALL_HEADERS = {
   "Pilot-Deadline": { direct: true, form: "milliseconds", meaning: "how long the call may wait for a place, from arrival" },
   "Pilot-Timeout": { direct: false, form: "milliseconds", meaning: "run time limit of this call; not above the function's own" },
   "Pilot-Memory": { direct: false, form: "MB", meaning: "memory amount for this call instead of the stored one" },
-  "Pilot-Runtime": { direct: false, form: "name@version", meaning: "runtime the host must offer, for example node@20; refused when none does" },
+  "Pilot-Runtime": {
+    direct: false,
+    form: "name@version",
+    meaning: "runtime the host must offer, for example node@20; refused when none does",
+  },
 } as const;
 
 export type CallHeader = keyof typeof CALL_HEADERS;

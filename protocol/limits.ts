@@ -18,7 +18,11 @@ const MiB = 1024 * KiB;
 export const LIMITS = {
   // the edge
   brokerPayload: limit(4 * MiB, "bytes", "largest NATS message; the broker refuses larger ones"),
-  payloadReserve: limit(16 * KiB, "bytes", "room kept for heads and headers; a body may have brokerPayload minus this, else PayloadTooLarge"),
+  payloadReserve: limit(
+    16 * KiB,
+    "bytes",
+    "room kept for heads and headers; a body may have brokerPayload minus this, else PayloadTooLarge",
+  ),
   replySubject: limit(256, "bytes", "longest reply subject that is answered; a longer one is dropped and counted"),
   callHeaders: limit(16, "count", "Pilot- headers on one call, else BadRequest"),
   // time
@@ -64,7 +68,11 @@ export const LIMITS = {
   bundleFiles: limit(20_000, "count", "files and directories that one bundle is made of, else BundleTooLarge"),
   bundleTime: limit(60_000, "ms", "how long making a bundle may take, else BadCode"),
   bundleWarnings: limit(20, "count", "warnings of one deploy; further ones are only counted"),
-  mappings: limit(4 * MiB, "bytes", "longest mapping text of a source map that a host decodes; stacks of larger ones keep the bundle's lines"),
+  mappings: limit(
+    4 * MiB,
+    "bytes",
+    "longest mapping text of a source map that a host decodes; stacks of larger ones keep the bundle's lines",
+  ),
   stack: limit(32 * KiB, "bytes", "longest stack that is mapped; the rest is cut"),
   sourceMap: limit(32 * MiB, "bytes", "largest source map; a larger one is left out and said so"),
   environment: limit(32 * KiB, "bytes", "environment variables of a function together, else BadRequest"),
@@ -77,7 +85,11 @@ export const LIMITS = {
   aliases: limit(64, "count", "aliases of a function"),
   // registry
   registryAttempts: limit(64, "count", "tries of one write when others change the same record, else Conflict"),
-  registryDoubt: limit(10_000, "ms", "how long a frontend that was away reads each function from the leader before it believes its own picture of it"),
+  registryDoubt: limit(
+    10_000,
+    "ms",
+    "how long a frontend that was away reads each function from the leader before it believes its own picture of it",
+  ),
   registryReads: limit(256, "count", "reads of unknown names that one node has open, else Throttled"),
   versionsCached: limit(2_048, "count", "version records in a node's memory; the least recently used is forgotten"),
   versionsShown: limit(100, "count", "versions that one answer describes; the newest come first"),
@@ -86,8 +98,16 @@ export const LIMITS = {
   // inside a container
   frameExtra: limit(60 * KiB, "bytes", "largest extra part of a frame; a larger one ends the container"),
   framePayload: limit(64 * MiB, "bytes", "largest payload of a frame that a host sends, that is, of code; a larger one ends the container"),
-  frameAnswer: limit(8 * MiB, "bytes", "largest payload of a frame that a container sends (a body, or cached data); a larger one ends the container"),
-  halfFrames: limit(256 * MiB, "bytes", "frames of all containers of a host that have begun and are not whole; beyond it the container whose frame began first is ended"),
+  frameAnswer: limit(
+    8 * MiB,
+    "bytes",
+    "largest payload of a frame that a container sends (a body, or cached data); a larger one ends the container",
+  ),
+  halfFrames: limit(
+    256 * MiB,
+    "bytes",
+    "frames of all containers of a host that have begun and are not whole; beyond it the container whose frame began first is ended",
+  ),
   channelFrames: limit(100_000, "count", "frames of one container that are read per second; a flood waits"),
   channelBytes: limit(256 * MiB, "bytes", "bytes of one container that are read per second; a flood waits"),
   logLine: limit(8 * KiB, "bytes", "longest log line; the rest is cut"),
@@ -145,7 +165,11 @@ export const LIMITS = {
   storageWait: limit(20_000, "ms", "how long a node that starts waits for buckets that a scheduler still has to make"),
   watchRetry: limit(250, "ms", "pause before a watch of a bucket that ended is begun again"),
   // the broker that we start, and the supervisor
-  brokerPending: limit(256 * MiB, "bytes", "what may wait in the broker for one connection, else the connection is dropped; as much as a frontend may hold"),
+  brokerPending: limit(
+    256 * MiB,
+    "bytes",
+    "what may wait in the broker for one connection, else the connection is dropped; as much as a frontend may hold",
+  ),
   brokerSubscriptions: limit(8_192, "count", "subscriptions of one connection; the broker refuses further ones"),
   brokerConnections: limit(16_384, "count", "connections to the broker; further ones are refused"),
   brokerFiles: limit(8_192 * MiB, "bytes", "everything that is stored in the broker on disk, else writes are refused"),

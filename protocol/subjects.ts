@@ -123,7 +123,14 @@ export const inboxOf = (role: Role, node: string): string => `_pilot.inbox.${rol
  * credential serves all nodes of the role.
  */
 export function permissionsOf(role: Role, node: string): Permissions {
-  const own = [`_pilot.node.${node}.>`, `_pilot.back.${node}.>`, `_pilot.report.${node}`, `_pilot.inbox.${role}.>`, "_pilot.announce.*.*", "$SRV.>"];
+  const own = [
+    `_pilot.node.${node}.>`,
+    `_pilot.back.${node}.>`,
+    `_pilot.report.${node}`,
+    `_pilot.inbox.${role}.>`,
+    "_pilot.announce.*.*",
+    "$SRV.>",
+  ];
   const replies = ["_INBOX.>", "_R_.>", "_pilot.inbox.>", "_pilot.back.>", "_pilot.report.*"];
   switch (role) {
     case "anonymous":
@@ -137,12 +144,30 @@ export function permissionsOf(role: Role, node: string): Permissions {
       };
     case "scheduler":
       return {
-        publish: [...replies, ...ADMINISTER, "_pilot.host.*", "_pilot.keeper.*", "_pilot.agent.>", "_pilot.node.>", `_pilot.announce.scheduler.${node}`],
+        publish: [
+          ...replies,
+          ...ADMINISTER,
+          "_pilot.host.*",
+          "_pilot.keeper.*",
+          "_pilot.agent.>",
+          "_pilot.node.>",
+          `_pilot.announce.scheduler.${node}`,
+        ],
         subscribe: [...own, `_pilot.keeper.${node}`, "_pilot.service.>"],
       };
     case "host":
       return {
-        publish: [...replies, ...READ, "_pilot.keeper.*", SUBJECT.desk, `_pilot.announce.host.${node}`, `_pilot.calls.${node}`, "_pilot.logs.>", "pilot.pub.>", "$KV.pilot_data.>"],
+        publish: [
+          ...replies,
+          ...READ,
+          "_pilot.keeper.*",
+          SUBJECT.desk,
+          `_pilot.announce.host.${node}`,
+          `_pilot.calls.${node}`,
+          "_pilot.logs.>",
+          "pilot.pub.>",
+          "$KV.pilot_data.>",
+        ],
         subscribe: [...own, `_pilot.host.${node}`, SUBJECT.fnAll, `_pilot.agent.${node}.>`],
       };
   }

@@ -14,6 +14,12 @@ export interface Runtime {
 }
 
 export const RUNTIMES = {
-  node: { name: "node", bootstrap: "runtimes/node/bootstrap.cjs", containers: "box", handler: "handler", endings: [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"] },
+  node: {
+    name: "node",
+    bootstrap: "runtimes/node/bootstrap.cjs",
+    containers: "box",
+    handler: "handler",
+    endings: [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"],
+  },
   python: { name: "python", bootstrap: "runtimes/python/bootstrap.py", containers: "fork", handler: "handler", endings: [".py"] },
 } as const satisfies Record<RuntimeName, Runtime>;

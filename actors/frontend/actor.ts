@@ -6,14 +6,6 @@
  * F2  Nothing touches capacity before the name, the headers and the account have passed.
  */
 import type { Actor } from "xstate";
-import { Absence } from "../kit/absence.ts";
-import type { Bus, Message, Subscription } from "../kit/bus.ts";
-import { resolveAlias } from "../kit/alias.ts";
-import { failureBody, failureHeaders } from "../kit/failure.ts";
-import { Members } from "../kit/members.ts";
-import type { Clock, Log, Random } from "../kit/ports.ts";
-import type { Registry } from "../kit/registry.ts";
-import { startActor } from "../kit/start-actor.ts";
 import { callIds } from "../../protocol/call-id.ts";
 import { splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -25,6 +17,14 @@ import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { FunctionRecord } from "../../protocol/vocabulary.ts";
+import { Absence } from "../kit/absence.ts";
+import { resolveAlias } from "../kit/alias.ts";
+import type { Bus, Message, Subscription } from "../kit/bus.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import { Members } from "../kit/members.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
+import { startActor } from "../kit/start-actor.ts";
 import { FrontendCalls } from "./calls.ts";
 import { type CallOptions, readCallHeaders } from "./headers.ts";
 import { HotIndex } from "./hot.ts";
@@ -104,7 +104,13 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     // A demand on the runtime is the keeper's to judge.
     const host = resolved.runtimeWanted === undefined ? hot.borrow(key) : undefined;
     calls.place(
-      { ...resolved, call: newCallId(request.receivedAt), receivedAt: request.receivedAt, attempt: 1, ...(request.chain && { chain: request.chain }) },
+      {
+        ...resolved,
+        call: newCallId(request.receivedAt),
+        receivedAt: request.receivedAt,
+        attempt: 1,
+        ...(request.chain && { chain: request.chain }),
+      },
       request.body,
       request.reply,
       host,
@@ -112,7 +118,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   };
 
   const admit = (request: Request) => {
-    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", `the body has ${request.body.length} bytes, at most ${BODY_LIMIT} are allowed`);
+    if (request.body.length > BODY_LIMIT)
+      throw new Fault("PayloadTooLarge", `the body has ${request.body.length} bytes, at most ${BODY_LIMIT} are allowed`);
     if (absence.hasEnded()) registry.doubt();
     const record = registry.function(request.account, request.name);
     if (record !== undefined) {
@@ -122,7 +129,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     registry.readThrough(request.account, request.name).then(
       (found) => {
         try {
-          if (found === undefined) throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
+          if (found === undefined)
+            throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
           place(found, request);
         } catch (thrown) {
           fail(request.reply, thrown);
@@ -161,7 +169,17 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       const { head, body } = splitHead(message.body);
       const handed = handedCall.parse(head);
       const options = readCallHeaders(Object.keys(handed.headers), (name) => handed.headers[name]);
-      admit({ account: handed.account, name: handed.function, qualifier: handed.qualifier, options, body, reply: back.reply, receivedAt: handed.receivedAt, waitedMs: handed.waitedMs, chain: handed.chain });
+      admit({
+        account: handed.account,
+        name: handed.function,
+        qualifier: handed.qualifier,
+        options,
+        body,
+        reply: back.reply,
+        receivedAt: handed.receivedAt,
+        waitedMs: handed.waitedMs,
+        chain: handed.chain,
+      });
     } catch (thrown) {
       fail(back.reply, thrown);
     }
@@ -188,7 +206,15 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     const digest = await ports.inlineCode(request.code, runtime, handler);
     const event = new TextEncoder().encode(JSON.stringify(request.event ?? null));
     calls.place(
-      { ...resolved, function: "inline", version: 0, inline: { digest, runtime, handler }, call: newCallId(receivedAt), receivedAt, attempt: 1 },
+      {
+        ...resolved,
+        function: "inline",
+        version: 0,
+        inline: { digest, runtime, handler },
+        call: newCallId(receivedAt),
+        receivedAt,
+        attempt: 1,
+      },
       event,
       reply,
       undefined,
@@ -201,7 +227,11 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
       hot.announced(announcement);
     }),
-    control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(
+      nodeAnnouncement,
+      ["scheduler", "*"],
+      (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining }),
+    ),
     control.hear(callReport, [node], (report) => {
       calls.taken(report.taken, report.from, report.epoch);
       calls.done(report.done);
@@ -215,7 +245,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     if (absence.hasEnded()) registry.doubt();
     calls.sweep();
   };
-  const announce = () => control.tell(nodeAnnouncement, ["frontend", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("serving") });
+  const announce = () =>
+    control.tell(nodeAnnouncement, ["frontend", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("serving") });
   const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, sweep)];
   const intake = [
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),

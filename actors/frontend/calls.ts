@@ -6,17 +6,18 @@
  *     Whoever has a call of which nothing was heard is asked about it.
  * C3  A call that a host had taken when it died ends as InstanceLost, or runs again if declared idempotent.
  */
-import type { Bus, Message } from "../kit/bus.ts";
-import { failureBody, failureHeaders } from "../kit/failure.ts";
-import type { Member, Members } from "../kit/members.ts";
-import { firstNumber } from "../kit/first-number.ts";
-import type { Clock, Random } from "../kit/ports.ts";
-import { rendezvous } from "../kit/rendezvous.ts";
+
 import { decode, joinHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, refusal } from "../../protocol/messages/call.ts";
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import type { Bus, Message } from "../kit/bus.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import { firstNumber } from "../kit/first-number.ts";
+import type { Member, Members } from "../kit/members.ts";
+import type { Clock, Random } from "../kit/ports.ts";
+import { rendezvous } from "../kit/rendezvous.ts";
 
 interface HeldCall {
   head: CallHead;
@@ -166,7 +167,9 @@ export class FrontendCalls {
    * are the successor's already. One may have reached it before its first announcement: a keeper holds a call once.
    */
   keeperLost(keeper: Member): void {
-    const lost = [...this.#calls.values()].filter((call) => call.taken === undefined && call.with?.kind === "keeper" && call.with.id === keeper.id);
+    const lost = [...this.#calls.values()].filter(
+      (call) => call.taken === undefined && call.with?.kind === "keeper" && call.with.id === keeper.id,
+    );
     const hops = lost.map((call) => call.hop);
     this.#ports.clock.after(SETTLE_MS, () => {
       for (const [at, call] of lost.entries()) {
@@ -237,7 +240,11 @@ export class FrontendCalls {
     call.hop++;
     call.probeAt = this.#ports.clock.now() + call.probeMs;
     const waitMs = call.waitUntil - this.#ports.clock.now();
-    this.#ports.bus.send(subject, joinHead({ ...head, waitMs }, call.body), SUBJECT.back(this.#ports.node, head.number, call.hop, call.reply));
+    this.#ports.bus.send(
+      subject,
+      joinHead({ ...head, waitMs }, call.body),
+      SUBJECT.back(this.#ports.node, head.number, call.hop, call.reply),
+    );
   }
 
   #end(call: HeldCall, fault: Fault): void {

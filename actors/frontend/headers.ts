@@ -44,7 +44,8 @@ export function readCallHeaders(names: readonly string[], value: (name: string) 
         options.memoryMb = whole(name, text, LIMITS.memoryMin.value, LIMITS.memoryMax.value);
         break;
       case "Pilot-Runtime":
-        if (!/^[a-z]{1,20}(@[0-9]{1,5}(\.[0-9]{1,5}){0,2})?$/.test(text)) throw new Fault("BadHeader", "Pilot-Runtime is a runtime such as node@20");
+        if (!/^[a-z]{1,20}(@[0-9]{1,5}(\.[0-9]{1,5}){0,2})?$/.test(text))
+          throw new Fault("BadHeader", "Pilot-Runtime is a runtime such as node@20");
         options.runtimeWanted = text;
         break;
       default:
@@ -56,6 +57,7 @@ export function readCallHeaders(names: readonly string[], value: (name: string) 
 
 function whole(name: string, text: string, least: number, most: number): number {
   const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) throw new Fault("BadHeader", `${name.slice(0, 64)} must be a whole number from ${least} to ${most}`);
+  if (!(value >= least && value <= most))
+    throw new Fault("BadHeader", `${name.slice(0, 64)} must be a whole number from ${least} to ${most}`);
   return value;
 }

@@ -50,7 +50,10 @@ export class HotIndex {
   #learn(host: string, known: Map<string, readonly string[]>, instance: InstanceHint, draining: boolean): void {
     this.#forget(host, known, instance.id);
     if (draining || instance.state !== "active") return;
-    known.set(instance.id, instance.slots.map((slot) => slot.key));
+    known.set(
+      instance.id,
+      instance.slots.map((slot) => slot.key),
+    );
     for (const slot of instance.slots) {
       let hosts = this.#byKey.get(slot.key);
       if (hosts === undefined) this.#byKey.set(slot.key, (hosts = new Map()));

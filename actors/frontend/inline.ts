@@ -1,8 +1,8 @@
 /** Code inside the request (F002): `pilot.inline.<account>` with a JSON body; nothing is registered. */
 import { Fault } from "../../protocol/errors.ts";
-import { isName } from "../../protocol/names.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type InlineRequest, inlineRequest } from "../../protocol/messages/inline.ts";
+import { isName } from "../../protocol/names.ts";
 
 /** Reads account and body. Throws BadName, BadRequest or PayloadTooLarge. */
 export function readInline(subject: string, body: Uint8Array): { account: string; request: InlineRequest } {
@@ -16,7 +16,10 @@ export function readInline(subject: string, body: Uint8Array): { account: string
   }
   const request = inlineRequest.parse(value);
   if (request.code.length > LIMITS.inlineSource.value) {
-    throw new Fault("PayloadTooLarge", `the source has ${request.code.length} characters, at most ${LIMITS.inlineSource.value} are allowed in a request; deploy it instead`);
+    throw new Fault(
+      "PayloadTooLarge",
+      `the source has ${request.code.length} characters, at most ${LIMITS.inlineSource.value} are allowed in a request; deploy it instead`,
+    );
   }
   return { account, request };
 }

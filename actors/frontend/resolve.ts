@@ -7,11 +7,29 @@ import type { CallOptions } from "./headers.ts";
 
 export type ResolvedCall = Pick<
   CallHead,
-  "account" | "function" | "version" | "memoryMb" | "timeoutMs" | "keepAliveMs" | "containers" | "waitMs" | "trace" | "traceparent" | "class" | "idempotent" | "runtimeWanted"
+  | "account"
+  | "function"
+  | "version"
+  | "memoryMb"
+  | "timeoutMs"
+  | "keepAliveMs"
+  | "containers"
+  | "waitMs"
+  | "trace"
+  | "traceparent"
+  | "class"
+  | "idempotent"
+  | "runtimeWanted"
 >;
 
 /** Throws Fault NotAllowed for an inactive account, or a memory amount above the account's. `version` is the alias already resolved. */
-export function resolveCall(record: FunctionRecord, account: AccountRecord | undefined, version: number, options: CallOptions, waitedMs: number): ResolvedCall {
+export function resolveCall(
+  record: FunctionRecord,
+  account: AccountRecord | undefined,
+  version: number,
+  options: CallOptions,
+  waitedMs: number,
+): ResolvedCall {
   const { settings } = record;
   const limits = boundsOf(record.account, account, options);
   return {
@@ -32,7 +50,11 @@ export function resolveCall(record: FunctionRecord, account: AccountRecord | und
 }
 
 /** The same for code that came inside the request: nothing is stored of it, so the defaults apply. */
-export function resolveInline(accountName: string, account: AccountRecord | undefined, options: CallOptions): Omit<ResolvedCall, "function" | "version"> {
+export function resolveInline(
+  accountName: string,
+  account: AccountRecord | undefined,
+  options: CallOptions,
+): Omit<ResolvedCall, "function" | "version"> {
   const limits = boundsOf(accountName, account, options);
   return {
     account: accountName,
@@ -56,7 +78,8 @@ function boundsOf(name: string, account: AccountRecord | undefined, options: Cal
     timeout: (stored: number) => Math.min(stored, account?.timeoutMs ?? stored, options.timeoutMs ?? stored),
     memory(wanted: number): number {
       const most = account?.memoryMb ?? LIMITS.memoryMax.value;
-      if (wanted > most) throw new Fault("NotAllowed", `account ${name} may use at most ${most} MB per container, the call wants ${wanted}`);
+      if (wanted > most)
+        throw new Fault("NotAllowed", `account ${name} may use at most ${most} MB per container, the call wants ${wanted}`);
       return wanted;
     },
   };

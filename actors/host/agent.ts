@@ -39,7 +39,7 @@ import { Slots } from "./slots.ts";
 import { Supply } from "./supply.ts";
 import { Versions } from "./versions.ts";
 
-export type { DataStore, Host, HostDescription, HostOptions, HostPorts } from "./ports.ts";
+export type { Host, HostOptions, HostPorts } from "./ports.ts";
 
 /** MB of an instance when nobody says otherwise. */
 const INSTANCE_MB = 1_024;
@@ -93,8 +93,26 @@ class Agent implements Host {
     this.#slots = new Slots(this.#functions);
     this.#records = new Records({ host, control, clock, counters });
     this.#logs = new Logs({ host, control, clock, counters });
-    this.#requests = new Requests({ host, epoch: this.#epoch, bus, clock, counters, data: ports.data, violated: (container, what) => this.#instances.violated(container, what) });
-    this.#handed = new HandedCalls({ host, epoch: this.#epoch, bus, control, clock, random, replies, counters, undelivered: (reply) => this.#requests.undelivered(reply) });
+    this.#requests = new Requests({
+      host,
+      epoch: this.#epoch,
+      bus,
+      clock,
+      counters,
+      data: ports.data,
+      violated: (container, what) => this.#instances.violated(container, what),
+    });
+    this.#handed = new HandedCalls({
+      host,
+      epoch: this.#epoch,
+      bus,
+      control,
+      clock,
+      random,
+      replies,
+      counters,
+      undelivered: (reply) => this.#requests.undelivered(reply),
+    });
     this.#instances = new Instances(
       {
         host,
@@ -124,7 +142,13 @@ class Agent implements Host {
         late: () => counters.add("frames.late"),
       },
     );
-    this.#supply = new Supply({ counters: this.#counters, clock, instances: this.#instances, times, instanceMb: options.instanceMb ?? INSTANCE_MB });
+    this.#supply = new Supply({
+      counters: this.#counters,
+      clock,
+      instances: this.#instances,
+      times,
+      instanceMb: options.instanceMb ?? INSTANCE_MB,
+    });
     this.#pool = new Pool(this.#instances, options.pools);
     this.#announcements = new Announcements({
       host,
@@ -144,7 +168,14 @@ class Agent implements Host {
         ports.lost?.();
       },
     });
-    this.#reports = new Reports({ host, epoch: this.#epoch, control, clock, announce: () => this.#announcements.flush(), dropped: (count) => count > 0 && counters.add("reports.dropped", count) });
+    this.#reports = new Reports({
+      host,
+      epoch: this.#epoch,
+      control,
+      clock,
+      announce: () => this.#announcements.flush(),
+      dropped: (count) => count > 0 && counters.add("reports.dropped", count),
+    });
     this.#runner = new Runner({
       clock,
       log,
@@ -162,7 +193,22 @@ class Agent implements Host {
     });
     const isTaking = (): boolean => this.#isTaking();
     const isPilingUp = (now: number): boolean => this.#gap.isPilingUp(now);
-    this.#desk = new Desk({ clock, bus, stamp, slots: this.#slots, supply: this.#supply, runner: this.#runner, replies, counters, handed: this.#handed, left: (call) => this.#reports.left(call), announce: () => this.#announcements.hurry(), answersDirectly: options.answersDirectly ?? true, isTaking, isPilingUp });
+    this.#desk = new Desk({
+      clock,
+      bus,
+      stamp,
+      slots: this.#slots,
+      supply: this.#supply,
+      runner: this.#runner,
+      replies,
+      counters,
+      handed: this.#handed,
+      left: (call) => this.#reports.left(call),
+      announce: () => this.#announcements.hurry(),
+      answersDirectly: options.answersDirectly ?? true,
+      isTaking,
+      isPilingUp,
+    });
     const orders = new Orders({
       clock,
       stamp,
@@ -225,7 +271,13 @@ class Agent implements Host {
   }
 
   held(): Readonly<Record<string, number>> {
-    return { running: this.#runner.busy.size, queuedBytes: this.#slots.bytes.used, handed: this.#handed.size, handedBytes: this.#handed.bytes, work: this.#work() };
+    return {
+      running: this.#runner.busy.size,
+      queuedBytes: this.#slots.bytes.used,
+      handed: this.#handed.size,
+      handedBytes: this.#handed.bytes,
+      work: this.#work(),
+    };
   }
 
   drain(): Promise<void> {
@@ -317,7 +369,10 @@ class Agent implements Host {
     if (code === undefined || slot.queued === 0 || slot.loading >= slot.queued) return;
     const refused = this.#supply.makeAnywhere({ slot, code, class: near?.class ?? "rare" }, near);
     if (refused === undefined || slot.containers > 0) return;
-    const unserved = new Fault(fault.name === "InstanceLost" ? "InstanceLost" : "Unavailable", `no container is left for the call, and no other could be made: ${refused.reason}`);
+    const unserved = new Fault(
+      fault.name === "InstanceLost" ? "InstanceLost" : "Unavailable",
+      `no container is left for the call, and no other could be made: ${refused.reason}`,
+    );
     for (const call of slot.takeOut(() => true)) this.#runner.fail(call, unserved);
   }
 

@@ -150,7 +150,13 @@ export class Announcements {
       const row = told.get(`${slot.account}.${slot.function}`);
       if (row) row.queued += slot.queued;
     }
-    return [...told.values()].map(({ account, function: name, calls, runMs, queued }) => ({ account, function: name, calls, meanRunMs: calls === 0 ? 0 : runMs / calls, queued }));
+    return [...told.values()].map(({ account, function: name, calls, runMs, queued }) => ({
+      account,
+      function: name,
+      calls,
+      meanRunMs: calls === 0 ? 0 : runMs / calls,
+      queued,
+    }));
   }
 }
 

@@ -29,7 +29,12 @@ export class Boots {
   start(instance: Instance, urgent: boolean): void {
     instance.booting++;
     if (urgent) this.#order(instance, true);
-    else this.#after(LIMITS.bootPause.value, () => this.#order(instance, false), () => instance.booting--);
+    else
+      this.#after(
+        LIMITS.bootPause.value,
+        () => this.#order(instance, false),
+        () => instance.booting--,
+      );
   }
 
   #order(instance: Instance, urgent: boolean): void {

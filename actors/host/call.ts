@@ -1,9 +1,9 @@
 /** One call inside a host: a plain object, since there may be a hundred thousand of them a second. */
 import type { Fault } from "../../protocol/errors.ts";
 import type { CallHead } from "../../protocol/messages/call.ts";
+import type { Grant } from "../../protocol/messages/host.ts";
 import type { CallRecord, ColdCause, Path, Rung } from "../../protocol/vocabulary.ts";
 import type { CallStamp } from "./call-stamp.ts";
-import type { Grant } from "../../protocol/messages/host.ts";
 import type { Slot } from "./slot.ts";
 
 const NOTHING = new Uint8Array(0);

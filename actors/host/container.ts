@@ -92,7 +92,8 @@ export class Container implements ContainerListener {
         if (this.call === undefined || frame.id !== this.number) this.#owner.late(this);
         else {
           const { extra } = frame;
-          this.insideUs = extra.length === 4 ? (((extra[0] ?? 0) << 24) | ((extra[1] ?? 0) << 16) | ((extra[2] ?? 0) << 8) | (extra[3] ?? 0)) >>> 0 : -1;
+          this.insideUs =
+            extra.length === 4 ? (((extra[0] ?? 0) << 24) | ((extra[1] ?? 0) << 16) | ((extra[2] ?? 0) << 8) | (extra[3] ?? 0)) >>> 0 : -1;
           this.#owner.result(this, frame.payload);
         }
         return;

@@ -1,13 +1,14 @@
 /** Everything a host knows of itself, for `describe` and the operators' commands. */
+
+import type { Isolation } from "../instance/sandbox.ts";
+import type { CodeCache } from "./code.ts";
 import type { Container } from "./container.ts";
 import type { Counters } from "./counters.ts";
-import type { CodeCache } from "./code.ts";
 import type { Desk } from "./desk.ts";
 import type { Functions } from "./functions.ts";
 import type { Instances } from "./instances.ts";
 import type { Pool } from "./pool.ts";
 import type { HostDescription } from "./ports.ts";
-import type { Isolation } from "../instance/sandbox.ts";
 
 export interface Described {
   readonly host: string;

@@ -192,7 +192,10 @@ export class Desk {
     }
     if (!held.isActive || now >= held.expiresAt) return this.#toDesk(held.grant, message);
     if (body.length > BODY_LIMIT) {
-      return this.#ports.replies.refuse(reply, new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} can be sent`));
+      return this.#ports.replies.refuse(
+        reply,
+        new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} can be sent`),
+      );
     }
     const { grant, slot } = held;
     const call = new Call({
@@ -274,7 +277,11 @@ export class Desk {
         ...(call.trace && { "Pilot-Trace": "1" }),
         ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
       };
-      this.#ports.handed.toDesk({ account: slot.account, function: slot.function, headers, receivedAt: call.receivedAt, waitedMs }, call.body, call.reply);
+      this.#ports.handed.toDesk(
+        { account: slot.account, function: slot.function, headers, receivedAt: call.receivedAt, waitedMs },
+        call.body,
+        call.reply,
+      );
     }
   }
 
@@ -291,7 +298,11 @@ export class Desk {
       headers[name] = value;
     }
     const { account, function: name } = grant;
-    this.#ports.handed.toDesk({ account, function: name, headers, receivedAt: this.#ports.clock.epoch(), waitedMs: 0 }, message.body, message.reply);
+    this.#ports.handed.toDesk(
+      { account, function: name, headers, receivedAt: this.#ports.clock.epoch(), waitedMs: 0 },
+      message.body,
+      message.reply,
+    );
   }
 
   /** Undefined: something in the headers is for a frontend to decide, or to complain of. */

@@ -34,6 +34,7 @@ export function makeRoom(instances: Instances, wanted: RoomWanted): number {
 
 function idleOf(instances: Iterable<Instance>, slot: Slot): Container[] {
   const idle: Container[] = [];
-  for (const instance of instances) for (const container of instance.containers) if (container.state === "idle" && container.slot !== slot) idle.push(container);
+  for (const instance of instances)
+    for (const container of instance.containers) if (container.state === "idle" && container.slot !== slot) idle.push(container);
   return idle.sort((a, b) => a.idleSince - b.idleSince);
 }

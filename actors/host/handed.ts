@@ -12,8 +12,8 @@ import { type CallHead, callReport, type HandedCall } from "../../protocol/messa
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
-import { type Member, Members } from "../kit/members.ts";
 import { firstNumber } from "../kit/first-number.ts";
+import { type Member, Members } from "../kit/members.ts";
 import type { Clock, Random } from "../kit/ports.ts";
 import type { Counters } from "./counters.ts";
 import type { Replies } from "./replies.ts";
@@ -109,7 +109,16 @@ export class HandedCalls {
   /** To any frontend, which judges it as if it had come from the caller. */
   toDesk(handed: HandedCall, body: Uint8Array, reply: string): void {
     if (!this.#hasRoom(0, reply)) return;
-    const call: Handed = { number: this.#next++, reply, waitUntil: 0, head: undefined, keeper: "", body: undefined, hop: 0, taken: undefined };
+    const call: Handed = {
+      number: this.#next++,
+      reply,
+      waitUntil: 0,
+      head: undefined,
+      keeper: "",
+      body: undefined,
+      hop: 0,
+      taken: undefined,
+    };
     this.#calls.set(call.number, call);
     this.#sendToDesk(call, handed, body);
   }
@@ -148,7 +157,11 @@ export class HandedCalls {
     if (call.head === undefined || call.body === undefined) return;
     call.hop++;
     const waitMs = Math.max(0, call.waitUntil - this.#ports.clock.now());
-    this.#ports.bus.send(SUBJECT.keeper(call.keeper), joinHead({ ...call.head, waitMs }, call.body), SUBJECT.back(this.#ports.host, call.number, call.hop, call.reply));
+    this.#ports.bus.send(
+      SUBJECT.keeper(call.keeper),
+      joinHead({ ...call.head, waitMs }, call.body),
+      SUBJECT.back(this.#ports.host, call.number, call.hop, call.reply),
+    );
   }
 
   #sendToDesk(call: Handed, handed: HandedCall, body: Uint8Array): void {
@@ -214,7 +227,9 @@ export class HandedCalls {
 
   /** Once reports under way have arrived: to its successor of the same name, which holds a call once, else to any frontend. */
   #keeperLost(keeper: Member): void {
-    const lost = [...this.#calls.values()].filter((call) => call.head !== undefined && call.taken === undefined && call.keeper === keeper.id);
+    const lost = [...this.#calls.values()].filter(
+      (call) => call.head !== undefined && call.taken === undefined && call.keeper === keeper.id,
+    );
     const hops = lost.map((call) => call.hop);
     this.#ports.clock.after(SETTLE_MS, () => {
       for (const [at, call] of lost.entries()) {

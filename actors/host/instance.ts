@@ -2,7 +2,7 @@
 import type { Actor } from "xstate";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { FunctionClass } from "../../protocol/vocabulary.ts";
-import type { instanceMachine, InstanceState } from "../instance/machine.ts";
+import type { InstanceState, instanceMachine } from "../instance/machine.ts";
 import type { Container } from "./container.ts";
 import type { Provision } from "./provision.ts";
 

@@ -164,7 +164,9 @@ export class Instances implements ContainerOwner {
 
   /** Ends one container of whatever state; its slot has forgotten it, or `lost` will tell. */
   stop(container: Container): void {
-    container.box.stop().catch((error: unknown) => this.#ports.log.warn("a container did not stop", { container: container.id, error: String(error) }));
+    container.box
+      .stop()
+      .catch((error: unknown) => this.#ports.log.warn("a container did not stop", { container: container.id, error: String(error) }));
   }
 
   /** Keeps an instance while its containers change; call what is returned when that is done. */
@@ -189,7 +191,8 @@ export class Instances implements ContainerOwner {
     instance.actor.send({ type: "drained" });
     this.#owner.changed(instance);
     const waiting = instance.waiting.splice(0);
-    for (const provision of waiting) this.#unmade(instance, provision, new Fault("InstanceLost", "the instance was ended before it was ready"), undefined);
+    for (const provision of waiting)
+      this.#unmade(instance, provision, new Fault("InstanceLost", "the instance was ended before it was ready"), undefined);
     const containers = [...instance.containers];
     instance.spares.length = 0;
     await Promise.all(containers.map((container) => container.box.stop().catch(() => undefined)));
@@ -223,7 +226,8 @@ export class Instances implements ContainerOwner {
     }
     remember(container.instance.code, provision.slot.codeKey);
     // Without a spare every rung costs a boot: that says nothing of what the rung costs with one.
-    if (provision.rung !== "hot") this.#ports.times.took(provision.boots ? "cold" : provision.rung, this.#ports.clock.now() - provision.askedAt);
+    if (provision.rung !== "hot")
+      this.#ports.times.took(provision.boots ? "cold" : provision.rung, this.#ports.clock.now() - provision.askedAt);
     provision.slot.loading--;
     this.#owner.changed(container.instance);
     provision.ready?.(container);
@@ -299,13 +303,20 @@ export class Instances implements ContainerOwner {
     container.box
       .stop()
       .then(() => this.#ports.sandbox.remove(container.instance.id))
-      .catch((error: unknown) => this.#ports.log.error("an instance left something behind", { instance: container.instance.id, error: String(error) }));
+      .catch((error: unknown) =>
+        this.#ports.log.error("an instance left something behind", { instance: container.instance.id, error: String(error) }),
+      );
   }
 
   #bootFailed(instance: Instance, fault: Fault): void {
     instance.failures++;
     this.#ports.counters.add("boot.failed");
-    this.#ports.log.warn("a container did not boot", { instance: instance.id, runtime: instance.runtime, failures: instance.failures, reason: fault.message });
+    this.#ports.log.warn("a container did not boot", {
+      instance: instance.id,
+      runtime: instance.runtime,
+      failures: instance.failures,
+      reason: fault.message,
+    });
     if (this.#closed || instance.state === "draining" || instance.state === "gone") return;
     const first = instance.waiting[0];
     if (first && instance.waiting.length > instance.booting) {
@@ -356,7 +367,11 @@ export class Instances implements ContainerOwner {
   #ended(container: Container, fault: Fault): void {
     if (container.state === "ended") return;
     if (container.state === "loading") {
-      this.#loads.fail(container, fault.name === "Crashed" ? new Fault("HandlerError", `the function could not be loaded: ${fault.message}`) : fault, undefined);
+      this.#loads.fail(
+        container,
+        fault.name === "Crashed" ? new Fault("HandlerError", `the function could not be loaded: ${fault.message}`) : fault,
+        undefined,
+      );
       return;
     }
     const { slot, instance } = container;

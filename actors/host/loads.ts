@@ -43,7 +43,11 @@ export class Loads {
     try {
       container.box.limit({ memoryMb: slot.memoryMb, cpuShares, processes: LIMITS.processes.value });
     } catch (error) {
-      this.fail(container, new Fault("BootFailed", `the limits of the container could not be set: ${String(error)}`, undefined, error), undefined);
+      this.fail(
+        container,
+        new Fault("BootFailed", `the limits of the container could not be set: ${String(error)}`, undefined, error),
+        undefined,
+      );
       return;
     }
     this.#ports.loader

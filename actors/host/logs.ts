@@ -76,7 +76,8 @@ export class Logs {
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    for (const { account, name, lines } of this.#lines.values()) this.#control.tell(functionLogs, [account, name], { host: this.#host, lines });
+    for (const { account, name, lines } of this.#lines.values())
+      this.#control.tell(functionLogs, [account, name], { host: this.#host, lines });
     this.#lines.clear();
   }
 
@@ -89,7 +90,8 @@ export class Logs {
     }
     this.#bytes += bytes;
     if (this.#bytes <= LIMITS.logRate.value) return true;
-    if (!this.#told) this.#add(slot, call, "platform", `output is dropped: the host's functions write more than ${LIMITS.logRate.value} bytes a second`);
+    if (!this.#told)
+      this.#add(slot, call, "platform", `output is dropped: the host's functions write more than ${LIMITS.logRate.value} bytes a second`);
     this.#told = true;
     return false;
   }
@@ -102,7 +104,13 @@ export class Logs {
       kept = { account: slot.account, name, lines: [] };
       this.#lines.set(key, kept);
     }
-    kept.lines.push({ call: call?.id ?? "", version: slot.version, stream, text: text.slice(0, LIMITS.logLine.value), at: this.#clock.epoch() });
+    kept.lines.push({
+      call: call?.id ?? "",
+      version: slot.version,
+      stream,
+      text: text.slice(0, LIMITS.logLine.value),
+      at: this.#clock.epoch(),
+    });
     this.#timer ??= this.#clock.after(LIMITS.recordsEvery.value, () => this.flush());
   }
 }

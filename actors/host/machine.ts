@@ -2,8 +2,6 @@
 import { setup } from "xstate";
 import { MAX_ITERATIONS } from "../kit/start-actor.ts";
 
-export type HostState = "joining" | "ready" | "draining" | "gone";
-
 export type HostEvent =
   /** Its subscriptions stand and it has announced itself. */
   | { readonly type: "joined" }

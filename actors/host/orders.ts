@@ -77,7 +77,8 @@ export class Orders {
     }
     if (order.head.probe === true) return this.#probed(order);
     if (!this.#ports.isTaking()) return this.#decline(subject, "draining", "the host is stopping");
-    if (this.#ports.isPilingUp(order.arrivedAt)) return this.#decline(subject, "queue-full", "the host slept, and drops what piled up meanwhile");
+    if (this.#ports.isPilingUp(order.arrivedAt))
+      return this.#decline(subject, "queue-full", "the host slept, and drops what piled up meanwhile");
     if (this.#seen.has(order.head.call)) return this.#decline(subject, "duplicate", "this call was taken here before");
     if (order.head.place === undefined) return this.#decline(subject, "malformed", "the order names no rung");
     if (order.head.place.rung === "hot") this.#hot(order);
@@ -98,20 +99,23 @@ export class Orders {
     const container = slot.idle.pop();
     if (container) this.#ports.runner.run(container, this.#take(order, slot));
     else if (!slot.hasRoom(order.body.length)) this.#decline(order.subject, "queue-full", "too many calls of the function wait here");
-    else if (head.place?.queue !== true && this.#newWouldBeSooner(slot, head.containers)) this.#decline(order.subject, "no-container", "all containers are busy, and a new one would be sooner");
+    else if (head.place?.queue !== true && this.#newWouldBeSooner(slot, head.containers))
+      this.#decline(order.subject, "no-container", "all containers are busy, and a new one would be sooner");
     else this.#ports.runner.wait(this.#take(order, slot));
   }
 
   /** The placer saw an idle container that is busy by now: it is asked to weigh again (F025). */
   #newWouldBeSooner(slot: Slot, cap: number): boolean {
-    return admit({
-      queued: slot.queued + slot.ahead,
-      slots: slot.busy.size + slot.loading,
-      meanRunMs: slot.stats.meanRunMs,
-      createMs: this.#ports.supply.createMs(slot),
-      atCap: slot.containers >= cap,
-      hasQueueRoom: true,
-    }) === "hand-on";
+    return (
+      admit({
+        queued: slot.queued + slot.ahead,
+        slots: slot.busy.size + slot.loading,
+        meanRunMs: slot.stats.meanRunMs,
+        createMs: this.#ports.supply.createMs(slot),
+        atCap: slot.containers >= cap,
+        hasQueueRoom: true,
+      }) === "hand-on"
+    );
   }
 
   #withCode(order: Order): void {

@@ -4,8 +4,8 @@
  */
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { PoolTarget } from "../../protocol/vocabulary.ts";
-import type { Instances } from "./instances.ts";
 import type { Instance } from "./instance.ts";
+import type { Instances } from "./instances.ts";
 
 /** Targets that are set replace the defaults of the same configuration; the others stay. */
 export function mergePools(defaults: readonly PoolTarget[], set: readonly PoolTarget[]): PoolTarget[] {
@@ -60,7 +60,9 @@ export class Pool {
 
   /** Warm ones first: those still booting are the first to be too many. */
   #unowned(): Instance[] {
-    const unowned = [...this.#instances.all()].filter((instance) => instance.account === null && (instance.state === "warm" || instance.state === "booting"));
+    const unowned = [...this.#instances.all()].filter(
+      (instance) => instance.account === null && (instance.state === "warm" || instance.state === "booting"),
+    );
     return unowned.sort((a, b) => Number(a.state === "booting") - Number(b.state === "booting"));
   }
 }

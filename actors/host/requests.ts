@@ -104,12 +104,16 @@ export class Requests {
       throw new Fault("BadName", "a function is called as name or name.alias, within the own account");
     }
     const chain = [...(call.head?.chain ?? []), `${account}.${call.slot.function}`];
-    if (chain.length > LIMITS.chainDepth.value) throw new Fault("ChainTooDeep", `functions call each other more than ${LIMITS.chainDepth.value} deep`);
+    if (chain.length > LIMITS.chainDepth.value)
+      throw new Fault("ChainTooDeep", `functions call each other more than ${LIMITS.chainDepth.value} deep`);
     const key = `${account}.${name}`;
     const ancestors = chain.filter((above) => above === key).length;
     const cap = name === call.slot.function ? (call.head?.containers ?? call.grant?.containers) : undefined;
     if (cap !== undefined && ancestors >= cap) {
-      throw new Fault("Throttled", `${name} may have ${cap} containers, and the calls above this one hold them all: it would wait for itself`);
+      throw new Fault(
+        "Throttled",
+        `${name} may have ${cap} containers, and the calls above this one hold them all: it would wait for itself`,
+      );
     }
     const number = this.#next++;
     container.requests++;
@@ -157,15 +161,25 @@ export class Requests {
 
   #publish(call: Call, subject: string, payload: Uint8Array): void {
     const tokens = subject.split(".");
-    const isFit = subject.length > 0 && subject.length <= LIMITS.publishSubject.value && tokens.every((token) => /^[\x21-\x7e]+$/.test(token) && !/[*>]/.test(token));
-    if (!isFit) throw new Fault("BadRequest", `a subject is 1 to ${LIMITS.publishSubject.value} printable characters: words with dots between, without * and >`);
+    const isFit =
+      subject.length > 0 &&
+      subject.length <= LIMITS.publishSubject.value &&
+      tokens.every((token) => /^[\x21-\x7e]+$/.test(token) && !/[*>]/.test(token));
+    if (!isFit)
+      throw new Fault(
+        "BadRequest",
+        `a subject is 1 to ${LIMITS.publishSubject.value} printable characters: words with dots between, without * and >`,
+      );
     this.#ports.bus.send(SUBJECT.pub(call.slot.account, subject), payload);
   }
 
   #data(container: Container, call: Call, frame: IncomingFrame, asked: Extract<ContextRequest, { key: string }>): void {
     const { key } = asked;
     if (!DATA_KEY.test(key) || key.length > LIMITS.dataKey.value || key.startsWith(".") || key.endsWith(".") || key.includes("..")) {
-      throw new Fault("BadRequest", `a key is 1 to ${LIMITS.dataKey.value} of a-z, A-Z, 0-9 and -/_=. without a dot at either end or two in a row`);
+      throw new Fault(
+        "BadRequest",
+        `a key is 1 to ${LIMITS.dataKey.value} of a-z, A-Z, 0-9 and -/_=. without a dot at either end or two in a row`,
+      );
     }
     container.requests++;
     const settle = (act: () => void): void => {
@@ -202,7 +216,8 @@ export class Requests {
 
   /** The answer to a request that should not have been sent. Who sends many and reads none would fill the host's memory. */
   #reject(container: Container, id: number, fault: Fault): void {
-    if (!this.#refuse(container, id, fault)) this.#ports.violated(container, "it sends requests that it may not, and does not read the answers");
+    if (!this.#refuse(container, id, fault))
+      this.#ports.violated(container, "it sends requests that it may not, and does not read the answers");
   }
 }
 
@@ -218,6 +233,7 @@ function readRequest(extra: Uint8Array): ContextRequest | undefined {
   if (typeof call !== "number") return undefined;
   if (kind === "call" && typeof asked["function"] === "string") return { kind, call, function: asked["function"] };
   if (kind === "publish" && typeof asked["subject"] === "string") return { kind, call, subject: asked["subject"] };
-  if ((kind === "kv.get" || kind === "kv.put" || kind === "kv.delete") && typeof asked["key"] === "string") return { kind, call, key: asked["key"] };
+  if ((kind === "kv.get" || kind === "kv.put" || kind === "kv.delete") && typeof asked["key"] === "string")
+    return { kind, call, key: asked["key"] };
   return undefined;
 }

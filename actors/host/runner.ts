@@ -106,7 +106,11 @@ export class Runner {
 
   #depth(slot: Slot, bodyBytes: number): number {
     const runtime = slot.code?.runtime;
-    return aheadDepth({ meanRunMs: slot.stats.meanInsideMs ?? slot.stats.meanRunMs, givesBack: runtime !== undefined && GIVES_BACK[runtime], bodyBytes });
+    return aheadDepth({
+      meanRunMs: slot.stats.meanInsideMs ?? slot.stats.meanRunMs,
+      givesBack: runtime !== undefined && GIVES_BACK[runtime],
+      bodyBytes,
+    });
   }
 
   #send(container: Container, call: Call): number {
@@ -313,7 +317,8 @@ export class Runner {
       const { call } = container;
       if (!call) continue;
       if (call.slot.queued > 0) slots.add(call.slot);
-      if (container.ahead.length > 0 && !container.takingBack && now - container.startedAt > LIMITS.aheadSlow.value) this.#takeBack(container);
+      if (container.ahead.length > 0 && !container.takingBack && now - container.startedAt > LIMITS.aheadSlow.value)
+        this.#takeBack(container);
       if (now >= container.deadline) {
         this.end(container, new Fault("TimedOut", `the function ran longer than its ${call.timeoutMs} ms and was ended`));
       } else this.age(call, now);

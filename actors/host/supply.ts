@@ -107,11 +107,16 @@ export class Supply {
 
   #into(instance: Instance, wanted: Wanted): Refused | undefined {
     const { slot, code } = wanted;
-    if (instance.runtime === code.runtime && instance.network === code.network) this.#evict({ slot, instance, boots: instance.spares.length === 0 });
+    if (instance.runtime === code.runtime && instance.network === code.network)
+      this.#evict({ slot, instance, boots: instance.spares.length === 0 });
     if (!this.#hasRoom(instance, slot, code)) {
-      return no("no-room", `the instance is ${instance.state} with ${instance.freeMb} MB free, for ${code.runtime}${instance.network ? " with network" : ""}`);
+      return no(
+        "no-room",
+        `the instance is ${instance.state} with ${instance.freeMb} MB free, for ${code.runtime}${instance.network ? " with network" : ""}`,
+      );
     }
-    if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0)) return no("no-capacity", "the host's memory is given away");
+    if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0))
+      return no("no-capacity", "the host's memory is given away");
     this.#provision(instance, wanted);
     return undefined;
   }
@@ -122,7 +127,8 @@ export class Supply {
     const instance = this.#ports.instances.findWarm(code.runtime, Math.max(slot.memoryMb, wanted.instanceMb ?? 0));
     if (!instance) return no("no-instance", "no warm instance of that runtime and size is left");
     this.#evict({ slot, boots: instance.spares.length === 0 });
-    if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0)) return no("no-capacity", "the host's memory is given away");
+    if (!this.#ports.instances.hasCapacity(slot.memoryMb, instance.spares.length === 0))
+      return no("no-capacity", "the host's memory is given away");
     this.#ports.instances.allocate(instance, slot.account, wanted.class);
     this.#provision(instance, wanted);
     this.#ports.instances.warmLeft();
@@ -197,4 +203,3 @@ export function wantedBy(head: CallHead, slot: Slot, code: CodeOf): Wanted | und
   const { rung, instance, instanceMb, coldCause } = head.place;
   return { slot, code, rung, instance, instanceMb, coldCause, class: head.class, runtimeWanted: head.runtimeWanted };
 }
-

@@ -35,7 +35,12 @@ export interface Bus {
   /** Asks one node. Rejects with the Fault that came back, or Unavailable when nobody answers in time. */
   ask<P extends readonly string[], Q, R>(contract: Request<P, Q, R>, params: P, body: Q, timeoutMs?: number): Promise<R>;
   /** Serves a conversation as a micro-service endpoint; with `queue`, one of the group answers. */
-  serve<P extends readonly string[], Q, R>(contract: Request<P, Q, R>, params: P, handler: (body: Q) => Promise<R> | R, queue?: string): Subscription;
+  serve<P extends readonly string[], Q, R>(
+    contract: Request<P, Q, R>,
+    params: P,
+    handler: (body: Q) => Promise<R> | R,
+    queue?: string,
+  ): Subscription;
   tell<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, body: Q): void;
   /** `params` may hold `*` wildcards. */
   hear<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, listener: (body: Q) => void): Subscription;

@@ -20,11 +20,12 @@ export function failureHeaders(fault: Fault, more?: Readonly<Record<string, stri
 /** Body of an error reply: {error, message, fault, retry, cure, …details}. */
 export function failureBody(fault: Fault): Uint8Array {
   const row = ERRORS[fault.name];
-  return encoder.encode(JSON.stringify({ error: fault.name, message: fault.message, fault: row.fault, retry: row.retry, cure: row.cure, ...fault.details }));
+  return encoder.encode(
+    JSON.stringify({ error: fault.name, message: fault.message, fault: row.fault, retry: row.retry, cure: row.cure, ...fault.details }),
+  );
 }
 
 /** One line of printable text that is legal as a header value. */
 export function headerLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   return text.slice(0, LINE).replace(/[\u0000-\u001f\u007f]+/g, " ");
 }

@@ -3,18 +3,18 @@
  * It keeps nothing that a crash could lose for good: hosts announce what is, frontends hold what waits.
  */
 import type { Actor } from "xstate";
-import type { Bus } from "../kit/bus.ts";
-import { Members } from "../kit/members.ts";
-import type { Clock, Log, Random } from "../kit/ports.ts";
-import type { Registry } from "../kit/registry.ts";
-import { rendezvous } from "../kit/rendezvous.ts";
-import { startActor } from "../kit/start-actor.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { callReport } from "../../protocol/messages/call.ts";
 import { type HostAnnouncement, hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
+import type { Bus } from "../kit/bus.ts";
+import { Members } from "../kit/members.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
+import { rendezvous } from "../kit/rendezvous.ts";
+import { startActor } from "../kit/start-actor.ts";
 import { Classes } from "./classes.ts";
 import { Fleet } from "./fleet.ts";
 import { serveFleet } from "./fleet-service.ts";
@@ -102,7 +102,18 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     granted: (functionKey) => grants.granted(functionKey),
     count,
   });
-  const grants = new Grants({ control, clock, log, registry, fleet, classes, node, keeps, frontends: () => frontends.ids(true).length, keeperBefore: () => clock.now() - keeperLostAt });
+  const grants = new Grants({
+    control,
+    clock,
+    log,
+    registry,
+    fleet,
+    classes,
+    node,
+    keeps,
+    frontends: () => frontends.ids(true).length,
+    keeperBefore: () => clock.now() - keeperLostAt,
+  });
 
   const subscriptions = [
     control.hear(hostAnnouncement, ["*"], (announcement) => {
@@ -115,11 +126,16 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       // A newcomer is told at once whom it may ask.
       if (frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
     }),
-    control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })),
+    control.hear(
+      nodeAnnouncement,
+      ["scheduler", "*"],
+      (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining }),
+    ),
     control.hear(callReport, [node], (report) => {
       keeper.taken(report.placedTaken, report.from, report.epoch);
       keeper.done(report.placedDone);
-      if (report.long !== undefined || report.longEnded !== undefined) keeper.longCalls(report.from, report.long ?? [], report.longEnded ?? []);
+      if (report.long !== undefined || report.longEnded !== undefined)
+        keeper.longCalls(report.from, report.long ?? [], report.longEnded ?? []);
     }),
     bus.listen(SUBJECT.backAll(node), {}, (message) => keeper.cameBack(message)),
     control.serve(syncNode, [node], async (change) => {
@@ -145,10 +161,12 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
       cancelWaiting: (id) => keeper.cancel(id),
       findInLog: (id, receivedAt) => ports.findInLog(id, receivedAt),
-      preload: (account, name, number, memoryMb) => preload({ control, clock, registry, fleet, instanceMb }, account, name, number, memoryMb),
+      preload: (account, name, number, memoryMb) =>
+        preload({ control, clock, registry, fleet, instanceMb }, account, name, number, memoryMb),
     }),
   ];
-  const announce = () => control.tell(nodeAnnouncement, ["scheduler", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("keeping") });
+  const announce = () =>
+    control.tell(nodeAnnouncement, ["scheduler", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("keeping") });
   const timers = [
     clock.every(LIMITS.nodeHeartbeat.value, announce),
     clock.every(SWEEP_MS, () => keeper.sweep()),
@@ -170,7 +188,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       lifecycle.send({ type: "drain" });
       announce();
       const until = clock.now() + LIMITS.drain.value;
-      while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+      while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until)
+        await new Promise<void>((resolve) => void clock.after(20, resolve));
       lifecycle.send({ type: "rooms.empty" });
       for (const timer of timers) timer.cancel();
       for (const members of [hosts, frontends, schedulers]) members.stop();

@@ -2,8 +2,9 @@
  * Which functions are busy: from the hosts' cumulative counts, so that a lost announcement costs nothing.
  * Busy after three calls in ten seconds, rare again after a minute without; `fn set --class` decides otherwise.
  */
-import type { FunctionClass } from "../../protocol/vocabulary.ts";
+
 import type { HostAnnouncement } from "../../protocol/messages/host.ts";
+import type { FunctionClass } from "../../protocol/vocabulary.ts";
 
 const BUSY_CALLS = 3;
 export const BUSY_WINDOW_MS = 10_000;

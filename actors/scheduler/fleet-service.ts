@@ -1,12 +1,13 @@
 /** Answers operators about hosts, instances and calls: always asked of the hosts themselves, never from an index. */
-import type { Bus, Subscription } from "../kit/bus.ts";
-import type { Members } from "../kit/members.ts";
+
+import { timeOfCall } from "../../protocol/call-id.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { cancelCall, describeHost, preloadFunction, showCall, showFleet } from "../../protocol/messages/fleet.ts";
 import { cancelOnHost, findCall } from "../../protocol/messages/host.ts";
-import { timeOfCall } from "../../protocol/call-id.ts";
 import { SCHEDULERS } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
+import type { Bus, Subscription } from "../kit/bus.ts";
+import type { Members } from "../kit/members.ts";
 
 export interface FleetServicePorts {
   readonly control: Bus;
@@ -25,7 +26,8 @@ export interface FleetServicePorts {
 
 export function serveFleet(ports: FleetServicePorts): Subscription {
   const { control, hosts } = ports;
-  const fromAll = <T>(ask: (host: string) => Promise<T>) => Promise.allSettled(hosts.ids().map(async (host) => ({ host, answer: await ask(host) })));
+  const fromAll = <T>(ask: (host: string) => Promise<T>) =>
+    Promise.allSettled(hosts.ids().map(async (host) => ({ host, answer: await ask(host) })));
 
   const parts = [
     control.serve(
@@ -36,14 +38,23 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
         const answers = await fromAll((host) => control.ask(describeHost, [host], {}, 2_000));
         const found = answers.flatMap((result) => (result.status === "fulfilled" ? [result.value.answer] : []));
         const there = new Set(found.map((host) => host.id));
-        const nodes = ([["frontend", ports.frontends], ["scheduler", ports.schedulers], ["host", hosts]] as const).flatMap(([role, members]) =>
-          members.ids().map((id) => ({ role, id, aliveMs: members.silence(id) })),
-        );
+        const nodes = (
+          [
+            ["frontend", ports.frontends],
+            ["scheduler", ports.schedulers],
+            ["host", hosts],
+          ] as const
+        ).flatMap(([role, members]) => members.ids().map((id) => ({ role, id, aliveMs: members.silence(id) })));
         return { hosts: found, silent: ids.filter((id) => !there.has(id)), nodes, waiting: ports.waiting(), classes: ports.classes() };
       },
       SCHEDULERS,
     ),
-    control.serve(preloadFunction, [], async ({ account, name, count, memoryMb }) => ({ ready: await ports.preload(account, name, count, memoryMb) }), SCHEDULERS),
+    control.serve(
+      preloadFunction,
+      [],
+      async ({ account, name, count, memoryMb }) => ({ ready: await ports.preload(account, name, count, memoryMb) }),
+      SCHEDULERS,
+    ),
     control.serve(
       showCall,
       [],
@@ -52,7 +63,8 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
         if (receivedAt === undefined) throw new Fault("BadRequest", `"${id}" is not a call id`);
         const answers = await fromAll((host) => control.ask(findCall, [host], { call: id }));
         for (const result of answers) {
-          if (result.status === "fulfilled" && result.value.answer.record !== undefined) return { call: result.value.answer.record as CallRecord };
+          if (result.status === "fulfilled" && result.value.answer.record !== undefined)
+            return { call: result.value.answer.record as CallRecord };
         }
         const logged = await ports.findInLog(id, receivedAt);
         if (logged === undefined) throw new Fault("NotFound", `there is no record of call ${id}; it may still run, or was not kept`);
@@ -60,11 +72,16 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
       },
       SCHEDULERS,
     ),
-    control.serve(cancelCall, [], async ({ id }) => {
-      if (ports.cancelWaiting(id)) return { cancelled: true };
-      const answers = await fromAll((host) => control.ask(cancelOnHost, [host], { call: id }));
-      return { cancelled: answers.some((result) => result.status === "fulfilled" && result.value.answer.cancelled) };
-    }, SCHEDULERS),
+    control.serve(
+      cancelCall,
+      [],
+      async ({ id }) => {
+        if (ports.cancelWaiting(id)) return { cancelled: true };
+        const answers = await fromAll((host) => control.ask(cancelOnHost, [host], { call: id }));
+        return { cancelled: answers.some((result) => result.status === "fulfilled" && result.value.answer.cancelled) };
+      },
+      SCHEDULERS,
+    ),
   ];
   return {
     async stop() {

@@ -5,14 +5,15 @@
  * G2  A grant carries the registry revision as its epoch: of two, the newer record is right.
  * G3  A change that makes grants void is answered only when every host has left, or its grant has run out.
  */
-import type { Bus } from "../kit/bus.ts";
-import { isSingle } from "../kit/alias.ts";
-import type { Clock, Log } from "../kit/ports.ts";
-import type { Registry } from "../kit/registry.ts";
+
 import { LIMITS } from "../../protocol/limits.ts";
 import { type Grant, grantFunctions, recallGrant } from "../../protocol/messages/host.ts";
 import { LIVE_ALIAS, slotKey } from "../../protocol/names.ts";
 import type { AccountRecord, FunctionRecord } from "../../protocol/vocabulary.ts";
+import { isSingle } from "../kit/alias.ts";
+import type { Bus } from "../kit/bus.ts";
+import type { Clock, Log } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
 import type { Classes } from "./classes.ts";
 import type { Fleet } from "./fleet.ts";
 
@@ -47,7 +48,11 @@ interface Issued {
 }
 
 /** The terms of a grant, or undefined when the function's calls need a decision (G1). Pure. */
-export function termsOf(record: FunctionRecord, account: AccountRecord | undefined, busy: boolean): Omit<Grant, "subscriptions" | "epoch" | "keeper" | "lifeMs"> | undefined {
+export function termsOf(
+  record: FunctionRecord,
+  account: AccountRecord | undefined,
+  busy: boolean,
+): Omit<Grant, "subscriptions" | "epoch" | "keeper" | "lifeMs"> | undefined {
   const { settings } = record;
   const version = record.aliases[LIVE_ALIAS]?.[0]?.version;
   const wanted = settings.class === undefined ? busy : settings.class === "busy";
@@ -88,7 +93,12 @@ export class Grants {
       const revision = registry.revision(record.account, record.name);
       const terms = termsOf(record, registry.account(record.account), classes.classOf(key, now) === "busy");
       if (terms === undefined || revision === undefined) continue;
-      this.#collect(key, { ...terms, subscriptions: 1, epoch: revision, keeper: this.#ports.node, lifeMs: LIMITS.grantLife.value }, now, due);
+      this.#collect(
+        key,
+        { ...terms, subscriptions: 1, epoch: revision, keeper: this.#ports.node, lifeMs: LIMITS.grantLife.value },
+        now,
+        due,
+      );
     }
     for (const [host, grants] of due) {
       this.#ports.control.ask(grantFunctions, [host], { grants }).catch((thrown: unknown) => {
@@ -153,7 +163,10 @@ export class Grants {
     this.#issued.set(key, issued);
     for (const host of hosts) {
       const { idle, busy, loading } = fleet.slots(host, slot);
-      const subscriptions = Math.min(MOST_SUBSCRIPTIONS, Math.max(Math.ceil((idle + busy + loading) / 4), Math.ceil((WEIGHT * Math.max(1, frontends())) / hosts.length)));
+      const subscriptions = Math.min(
+        MOST_SUBSCRIPTIONS,
+        Math.max(Math.ceil((idle + busy + loading) / 4), Math.ceil((WEIGHT * Math.max(1, frontends())) / hosts.length)),
+      );
       const before = issued.get(host.id);
       const same = before?.grant.epoch === grant.epoch && before.grant.subscriptions === subscriptions;
       if (same && now < before.renewAt) continue;
@@ -172,7 +185,13 @@ export class Grants {
     } catch (thrown) {
       // The host may be gone or deaf: its grant ends by its own clock, one message delay after ours.
       const left = expiresAt - clock.now() + LIMITS.announceEvery.value;
-      log.warn("a grant could not be recalled; waiting until it expires", { host, account, function: name, ms: left, error: String(thrown) });
+      log.warn("a grant could not be recalled; waiting until it expires", {
+        host,
+        account,
+        function: name,
+        ms: left,
+        error: String(thrown),
+      });
       if (left > 0) await new Promise<void>((resolve) => void clock.after(left, resolve));
     }
   }

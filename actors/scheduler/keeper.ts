@@ -9,13 +9,7 @@
  * K5  A keeper that slept, or lost the broker, for so long that it may have been declared lost gives its calls back to
  *     their owners, who know whether another keeper has them by now.
  */
-import { Absence } from "../kit/absence.ts";
-import type { Bus, Message } from "../kit/bus.ts";
-import { failureBody, failureHeaders } from "../kit/failure.ts";
-import type { Member, Members } from "../kit/members.ts";
-import { firstNumber } from "../kit/first-number.ts";
-import type { Clock, Log, Random } from "../kit/ports.ts";
-import type { Registry } from "../kit/registry.ts";
+
 import { decode, encode, joinHead, splitHead } from "../../protocol/codec.ts";
 import { type ErrorName, Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -24,6 +18,13 @@ import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { ColdCause, FunctionClass } from "../../protocol/vocabulary.ts";
+import { Absence } from "../kit/absence.ts";
+import type { Bus, Message } from "../kit/bus.ts";
+import { failureBody, failureHeaders } from "../kit/failure.ts";
+import { firstNumber } from "../kit/first-number.ts";
+import type { Member, Members } from "../kit/members.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
 import type { Fleet } from "./fleet.ts";
 import { type PlacementRequest, place, type Verdict } from "./placement/index.ts";
 import { WaitingRoom } from "./room.ts";
@@ -48,7 +49,9 @@ interface KeptCall {
   readonly refusedBy: Map<string, number>;
   /** Why it waits, for the message if its time runs out. */
   reason: string;
-  sent: { readonly host: string; readonly subject: string; readonly head: CallHead; absentSince: number | undefined; probeAt: number } | undefined;
+  sent:
+    | { readonly host: string; readonly subject: string; readonly head: CallHead; absentSince: number | undefined; probeAt: number }
+    | undefined;
   /** Another keeper may have it: it is not placed again from here. */
   isDoubtful: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
@@ -141,7 +144,13 @@ export class Keeper {
       const call = room.first;
       if (call === undefined) continue;
       const { account, function: name, version, inline, memoryMb } = call.head;
-      waits.push({ key: slotKey(account, name, inline?.digest ?? version, memoryMb), account, memoryMb, waitedMs: this.#ports.clock.now() - call.arrivedAt, reason: call.reason });
+      waits.push({
+        key: slotKey(account, name, inline?.digest ?? version, memoryMb),
+        account,
+        memoryMb,
+        waitedMs: this.#ports.clock.now() - call.arrivedAt,
+        reason: call.reason,
+      });
     }
     return waits;
   }
@@ -167,7 +176,8 @@ export class Keeper {
       const kept = body;
       this.#ports.registry.version(head.account, head.function, head.version).then(
         (version) => {
-          if (version === undefined) this.#refuse(head, back.reply, new Fault("FunctionNotFound", `version ${head.version} of ${head.function} is gone`));
+          if (version === undefined)
+            this.#refuse(head, back.reply, new Fault("FunctionNotFound", `version ${head.version} of ${head.function} is gone`));
           else this.#accept(head, kept, message.reply, back.reply, version.runtime, version.network);
         },
         (thrown: unknown) => this.#refuse(head, back.reply, Fault.from(thrown)),
@@ -241,7 +251,8 @@ export class Keeper {
         this.#forget(call);
       }
     }
-    for (const reply of this.#long.get(host.id)?.values() ?? []) this.#fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+    for (const reply of this.#long.get(host.id)?.values() ?? [])
+      this.#fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
     this.#long.delete(host.id);
   }
 
@@ -266,7 +277,11 @@ export class Keeper {
       for (const call of room.remove((candidate) => candidate.waitUntil <= now)) {
         this.#leave(call);
         this.#ports.count("expired");
-        this.#refuse(call.head, call.reply, new Fault("Throttled", `no place became free in time: ${call.reason}`, { retryAfterMs: 1_000 }));
+        this.#refuse(
+          call.head,
+          call.reply,
+          new Fault("Throttled", `no place became free in time: ${call.reason}`, { retryAfterMs: 1_000 }),
+        );
         this.#release(call);
       }
       if (room.size === 0) this.#rooms.delete(key);
@@ -386,7 +401,10 @@ export class Keeper {
   /** The owner tries again, unless it has done so already. */
   #giveBack(back: string): void {
     this.#ports.count("givenBack");
-    this.#ports.bus.send(back, encode({ refused: "draining", reason: "the keeper was away, and another may hold the call" } satisfies Refusal));
+    this.#ports.bus.send(
+      back,
+      encode({ refused: "draining", reason: "the keeper was away, and another may hold the call" } satisfies Refusal),
+    );
   }
 
   #accept(head: CallHead, body: Uint8Array, back: string, reply: string, runtime: RuntimeName, network: boolean): void {
@@ -489,7 +507,13 @@ export class Keeper {
       },
     };
     call.hop++;
-    call.sent = { host: verdict.host, subject: SUBJECT.host(verdict.host), head: sent, absentSince: undefined, probeAt: this.#ports.clock.now() + PROBE_MS };
+    call.sent = {
+      host: verdict.host,
+      subject: SUBJECT.host(verdict.host),
+      head: sent,
+      absentSince: undefined,
+      probeAt: this.#ports.clock.now() + PROBE_MS,
+    };
     this.#sent.set(call.number, call);
     this.#ports.fleet.ordered(call.number, {
       host: verdict.host,
@@ -506,7 +530,11 @@ export class Keeper {
 
   #transmit(call: KeptCall): void {
     if (call.sent === undefined || call.body === undefined) return;
-    this.#ports.bus.send(call.sent.subject, joinHead(call.sent.head, call.body), SUBJECT.back(this.#ports.node, call.number, call.hop, call.reply));
+    this.#ports.bus.send(
+      call.sent.subject,
+      joinHead(call.sent.head, call.body),
+      SUBJECT.back(this.#ports.node, call.number, call.hop, call.reply),
+    );
   }
 
   #coldCause(call: KeptCall, key: string): ColdCause {
@@ -517,7 +545,8 @@ export class Keeper {
     if (this.#seen.size > LIMITS.absentNames.value) this.#seen.delete(this.#seen.keys().next().value as string);
     if (call.reason.endsWith("was lost")) return "host-lost";
     if (before === undefined) return "first";
-    if (before !== key) return before.slice(0, before.lastIndexOf("@")) === key.slice(0, key.lastIndexOf("@")) ? "amount-changed" : "code-changed";
+    if (before !== key)
+      return before.slice(0, before.lastIndexOf("@")) === key.slice(0, key.lastIndexOf("@")) ? "amount-changed" : "code-changed";
     return others > 0 ? "scale-out" : "evicted";
   }
 

@@ -10,7 +10,10 @@ export const schedulerMachine = setup({
   states: {
     learning: { description: "reads the registry and hears the hosts; places nothing yet", on: { loaded: "keeping", drain: "gone" } },
     keeping: { description: "keeper of the functions that hash to it", on: { drain: "draining" } },
-    draining: { description: "announced as draining; frontends choose another keeper; what waits is still placed", on: { "rooms.empty": "gone" } },
+    draining: {
+      description: "announced as draining; frontends choose another keeper; what waits is still placed",
+      on: { "rooms.empty": "gone" },
+    },
     gone: { type: "final" },
   },
 });

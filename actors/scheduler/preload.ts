@@ -1,11 +1,12 @@
 /** Readies containers before any call (F024): the same ladder as for a call, without its hot rung. */
-import type { Bus } from "../kit/bus.ts";
-import type { Clock } from "../kit/ports.ts";
-import type { Registry } from "../kit/registry.ts";
+
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { provisionContainer } from "../../protocol/messages/host.ts";
 import { LIVE_ALIAS, slotKey } from "../../protocol/names.ts";
+import type { Bus } from "../kit/bus.ts";
+import type { Clock } from "../kit/ports.ts";
+import type { Registry } from "../kit/registry.ts";
 import type { Fleet } from "./fleet.ts";
 import { type PlacementRequest, placeNew, type Verdict } from "./placement/index.ts";
 
@@ -22,10 +23,17 @@ let nextOrder = -1;
 const RETRY_MS = 20;
 
 /** Readies `count` more containers of the live version; resolves with how many are. Rejects when not even one is. */
-export async function preload(ports: PreloadPorts, account: string, name: string, count: number, memoryMb: number | undefined): Promise<number> {
+export async function preload(
+  ports: PreloadPorts,
+  account: string,
+  name: string,
+  count: number,
+  memoryMb: number | undefined,
+): Promise<number> {
   const record = ports.registry.function(account, name) ?? (await ports.registry.readThrough(account, name));
   const version = record?.aliases[LIVE_ALIAS]?.[0]?.version;
-  if (record === undefined || version === undefined) throw new Fault("FunctionNotFound", `there is no function ${name} in account ${account}`);
+  if (record === undefined || version === undefined)
+    throw new Fault("FunctionNotFound", `there is no function ${name} in account ${account}`);
   const code = await ports.registry.version(account, name, version);
   if (code === undefined) throw new Fault("FunctionNotFound", `version ${version} of ${name} is gone`);
   const amount = memoryMb ?? record.settings.memoryMb;
@@ -47,7 +55,9 @@ export async function preload(ports: PreloadPorts, account: string, name: string
     evicts: false,
     instanceMb: ports.instanceMb,
   };
-  const results = await Promise.allSettled(Array.from({ length: count }, () => readyOne(ports, request, version, record.settings.keepAliveMs)));
+  const results = await Promise.allSettled(
+    Array.from({ length: count }, () => readyOne(ports, request, version, record.settings.keepAliveMs)),
+  );
   const ready = results.filter((result) => result.status === "fulfilled").length;
   const [failed] = results.filter((result) => result.status === "rejected");
   if (ready === 0 && failed !== undefined) throw Fault.from(failed.reason);
@@ -63,7 +73,16 @@ async function readyOne(ports: PreloadPorts, request: PlacementRequest, version:
     if (verdict.kind === "place") {
       const order = nextOrder--;
       const { host, rung, instance } = verdict;
-      fleet.ordered(order, { host, rung, instance, key: request.key, functionKey: request.functionKey, account: request.account, runtime: request.runtime, memoryMb: request.memoryMb });
+      fleet.ordered(order, {
+        host,
+        rung,
+        instance,
+        key: request.key,
+        functionKey: request.functionKey,
+        account: request.account,
+        runtime: request.runtime,
+        memoryMb: request.memoryMb,
+      });
       try {
         const { account, memoryMb } = request;
         const name = request.functionKey.slice(account.length + 1);

@@ -72,7 +72,9 @@ const recordsRow = (name: string, subjects: string, bytes: number): Row => ({
 
 const TABLE: readonly Row[] = [
   // What functions and callers may fill has a bound, so that it never takes the place of what operators write.
-  ...Object.values(BUCKET).map((bucket) => (bucket === BUCKET.data ? { ...kvRow(bucket), max_bytes: LIMITS.dataKept.value } : kvRow(bucket))),
+  ...Object.values(BUCKET).map((bucket) =>
+    bucket === BUCKET.data ? { ...kvRow(bucket), max_bytes: LIMITS.dataKept.value } : kvRow(bucket),
+  ),
   objectsRow(OBJECTS.code),
   objectsRow(OBJECTS.inline, LIMITS.inlineKept.value, LIMITS.inlineLife.value),
   recordsRow(STREAM.calls, SUBJECT.callsAll, LIMITS.callsKept.value),

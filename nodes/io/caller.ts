@@ -2,7 +2,7 @@
  * Calls from a plain connection: one subscription and a map serve all replies (an inbox multiplexer of our own,
  * about twice as quick as the client library's request()). One shared sweep ends what is overdue.
  */
-import { headers as newHeaders, type NatsConnection } from "nats";
+import { type NatsConnection, headers as newHeaders } from "nats";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
 import { systemRandom } from "./clock.ts";
 
@@ -95,8 +95,14 @@ export function openCaller(nc: NatsConnection, prefix: string): Caller {
           const forget = () => signal.removeEventListener("abort", abort);
           settle = {
             expires: settle.expires,
-            resolve: (reply) => (forget(), resolve(reply)),
-            reject: (fault) => (forget(), reject(fault)),
+            resolve(reply) {
+              forget();
+              resolve(reply);
+            },
+            reject(fault) {
+              forget();
+              reject(fault);
+            },
           };
         }
         try {
@@ -109,7 +115,12 @@ export function openCaller(nc: NatsConnection, prefix: string): Caller {
         } catch (error) {
           const text = error instanceof Error ? error.message : String(error);
           const large = /payload/i.test(text);
-          reject(new Fault(large ? "PayloadTooLarge" : "Unavailable", large ? "the body is larger than the broker takes" : `the call could not be sent: ${text}`));
+          reject(
+            new Fault(
+              large ? "PayloadTooLarge" : "Unavailable",
+              large ? "the body is larger than the broker takes" : `the call could not be sent: ${text}`,
+            ),
+          );
           return;
         }
         pending.set(token, settle);

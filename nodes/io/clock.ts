@@ -27,7 +27,8 @@ export const systemRandom: Random = {
   id(length) {
     let text = "";
     // 252 is the largest multiple of 36 below 256: bytes above it would favour the first letters.
-    while (text.length < length) for (const byte of randomBytes(length)) if (byte < 252 && text.length < length) text += ALPHABET[byte % 36];
+    while (text.length < length)
+      for (const byte of randomBytes(length)) if (byte < 252 && text.length < length) text += ALPHABET[byte % 36];
     return text;
   },
 };

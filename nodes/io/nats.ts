@@ -2,7 +2,18 @@
  * The bus on a real NATS connection. Rule number one lives here: nothing that a listener throws may reach the
  * client's read loop, since that would make the connection deaf without closing it.
  */
-import { type ConnectionOptions, connect as dial, credsAuthenticator, headers as newHeaders, jwtAuthenticator, type Msg, type MsgHdrs, type NatsConnection, nkeyAuthenticator, type Service } from "nats";
+import {
+  type ConnectionOptions,
+  credsAuthenticator,
+  connect as dial,
+  jwtAuthenticator,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  headers as newHeaders,
+  nkeyAuthenticator,
+  type Service,
+} from "nats";
 import type { Bus, Message, Subscription } from "../../actors/kit/bus.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
@@ -46,7 +57,8 @@ export interface Connected {
 export async function connect(connection: Connection, options: ConnectOptions): Promise<Connected> {
   const nc = await dial(dialOptions(connection, options)).catch((error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);
-    if (/authorization|permissions/i.test(text)) throw new Fault("NotAllowed", `the broker at ${connection.servers.join(", ")} refused the credential: ${text}`);
+    if (/authorization|permissions/i.test(text))
+      throw new Fault("NotAllowed", `the broker at ${connection.servers.join(", ")} refused the credential: ${text}`);
     throw new Fault("Unavailable", `cannot reach a broker at ${connection.servers.join(", ")}: ${text}`, undefined, error);
   });
   const status = { connected: true };
@@ -182,32 +194,50 @@ function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => b
       if (answer.headers?.has("Nats-Service-Error-Code")) throw Fault.fromData(value as FaultData);
       return contract.reply.parse(value);
     },
-    serve<P extends readonly string[], Q, R>(contract: Request<P, Q, R>, params: P, handler: (body: Q) => Promise<R> | R, queue?: string): Subscription {
+    serve<P extends readonly string[], Q, R>(
+      contract: Request<P, Q, R>,
+      params: P,
+      handler: (body: Q) => Promise<R> | R,
+      queue?: string,
+    ): Subscription {
       const open = { serving: true };
-      service ??= nc.services.add({ name: `pilot-${options.role}`, version: VERSION, description: `Pilotlight ${options.role} ${options.node}`, metadata: { node: options.node } });
-      void service.then((running) => {
-        if (!services.includes(running)) services.push(running);
-        // One conversation may be served under several subjects: endpoint names must differ.
-        const nth = endpoints.get(contract.name) ?? 0;
-        endpoints.set(contract.name, nth + 1);
-        running.addEndpoint(nth === 0 ? contract.name : `${contract.name}-${nth}`, {
-          subject: contract.subject(...params),
-          ...(queue !== undefined && { queue }),
-          metadata: { meaning: contract.meaning },
-          handler: (error, msg) => {
-            if (error !== null) return;
-            void answer(msg).catch((thrown) => log?.error("an answer failed", { contract: contract.name, error: String(thrown) }));
-          },
-        });
-      }, (error: unknown) => log?.error("the service did not start", { error: String(error) }));
+      service ??= nc.services.add({
+        name: `pilot-${options.role}`,
+        version: VERSION,
+        description: `Pilotlight ${options.role} ${options.node}`,
+        metadata: { node: options.node },
+      });
+      void service.then(
+        (running) => {
+          if (!services.includes(running)) services.push(running);
+          // One conversation may be served under several subjects: endpoint names must differ.
+          const nth = endpoints.get(contract.name) ?? 0;
+          endpoints.set(contract.name, nth + 1);
+          running.addEndpoint(nth === 0 ? contract.name : `${contract.name}-${nth}`, {
+            subject: contract.subject(...params),
+            ...(queue !== undefined && { queue }),
+            metadata: { meaning: contract.meaning },
+            handler: (error, msg) => {
+              if (error !== null) return;
+              void answer(msg).catch((thrown) => log?.error("an answer failed", { contract: contract.name, error: String(thrown) }));
+            },
+          });
+        },
+        (error: unknown) => log?.error("the service did not start", { error: String(error) }),
+      );
 
-      const answer = async (msg: { data: Uint8Array; respond(data: Uint8Array): boolean; respondError(code: number, text: string, data: Uint8Array): boolean }) => {
+      const answer = async (msg: {
+        data: Uint8Array;
+        respond(data: Uint8Array): boolean;
+        respondError(code: number, text: string, data: Uint8Array): boolean;
+      }) => {
         try {
           if (!open.serving) throw new Fault("Draining", "this node is stopping");
           msg.respond(encode(await handler(contract.request.parse(decodeRequest(msg.data)))));
         } catch (thrown) {
           const fault = Fault.from(thrown);
-          if (fault.name === "Internal") log?.error("a request failed", { contract: contract.name, error: fault.stack, cause: String(fault.cause ?? "") });
+          if (fault.name === "Internal")
+            log?.error("a request failed", { contract: contract.name, error: fault.stack, cause: String(fault.cause ?? "") });
           msg.respondError(fault.code, oneLine(fault.message), encode(fault.toData()));
         }
       };
@@ -240,7 +270,6 @@ function unanswered(what: string, error: unknown): Fault {
 
 /** Header values hold one line. */
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   return text.replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, 1_024);
 }
 

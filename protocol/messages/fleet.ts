@@ -58,7 +58,14 @@ export const HostSchema = Type.Object({
   usedMb: Count,
   cores: Count,
   draining: Type.Boolean(),
-  isolation: Type.Object({ kind: Type.String(), namespaces: Type.Boolean(), seccomp: Type.Boolean(), cgroups: Type.String(), ownUid: Type.Boolean(), gaps: Type.Array(Type.String()) }),
+  isolation: Type.Object({
+    kind: Type.String(),
+    namespaces: Type.Boolean(),
+    seccomp: Type.Boolean(),
+    cgroups: Type.String(),
+    ownUid: Type.Boolean(),
+    gaps: Type.Array(Type.String()),
+  }),
   runtimes: Type.Record(Type.String(), Type.String()),
   instances: Type.Array(InstanceSchema),
   /** The warm numbers it follows now: the operator's laid over its own defaults. */

@@ -2,7 +2,7 @@
 import Type from "typebox";
 import { LIMITS } from "../limits.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../runtimes.ts";
-import { COLD_CAUSES, type ColdCause, type Rung, RUNGS } from "../vocabulary.ts";
+import { COLD_CAUSES, type ColdCause, RUNGS, type Rung } from "../vocabulary.ts";
 
 export const Name = Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,62}$" });
 export const Id = Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$" });
@@ -18,10 +18,14 @@ export const RungSchema = Type.Unsafe<Rung>(Type.Union(RUNGS.map((rung) => Type.
 export const ColdCauseSchema = Type.Unsafe<ColdCause>(Type.Union(COLD_CAUSES.map((cause) => Type.Literal(cause))));
 const PathSchema = Type.Union([Type.Literal("direct"), Type.Literal("frontend"), Type.Literal("keeper")]);
 
-export const Environment = Type.Record(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }), Type.String({ maxLength: LIMITS.environment.value }), {
-  maxProperties: 256,
-  additionalProperties: false,
-});
+export const Environment = Type.Record(
+  Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }),
+  Type.String({ maxLength: LIMITS.environment.value }),
+  {
+    maxProperties: 256,
+    additionalProperties: false,
+  },
+);
 
 const Settings = Type.Object({
   memoryMb: Memory,
@@ -33,7 +37,10 @@ const Settings = Type.Object({
   containers: Type.Integer({ minimum: 1, maximum: LIMITS.containersPerFunction.value }),
 });
 
-export const Shares = Type.Array(Type.Object({ version: Version, weight: Type.Integer({ minimum: 1, maximum: 100 }) }), { minItems: 1, maxItems: 8 });
+export const Shares = Type.Array(Type.Object({ version: Version, weight: Type.Integer({ minimum: 1, maximum: 100 }) }), {
+  minItems: 1,
+  maxItems: 8,
+});
 
 export const FunctionSchema = Type.Object({
   account: Name,

@@ -6,7 +6,21 @@ import Type from "typebox";
 import { request, Strict } from "../contract.ts";
 import { LIMITS } from "../limits.ts";
 import { SUBJECT } from "../subjects.ts";
-import { AccountSchema, ClassSchema, Count, Digest, Environment, FunctionSchema, Memory, Name, PoolSchema, RuntimeSchema, Shares, Timeout, VersionSchema } from "./records.ts";
+import {
+  AccountSchema,
+  ClassSchema,
+  Count,
+  Digest,
+  Environment,
+  FunctionSchema,
+  Memory,
+  Name,
+  PoolSchema,
+  RuntimeSchema,
+  Shares,
+  Timeout,
+  VersionSchema,
+} from "./records.ts";
 
 const on = (verb: string) => () => SUBJECT.service("registry", verb);
 const Which = Strict({ account: Name, name: Name });
@@ -42,7 +56,8 @@ export const deployFunction = request({
   }),
   reply: Type.Object({ function: FunctionSchema, version: VersionSchema, unconfirmed: Unconfirmed }),
   timeoutMs: 15_000,
-  meaning: "Makes the next version of a function and moves its live alias there; legal once the code is in the object store. Returns when no node answers with the old version any more.",
+  meaning:
+    "Makes the next version of a function and moves its live alias there; legal once the code is in the object store. Returns when no node answers with the old version any more.",
 });
 
 export const listFunctions = request({
@@ -119,7 +134,8 @@ export const removeAccount = request({
   request: Strict({ account: Name }),
   reply: Type.Object({ unconfirmed: Unconfirmed }),
   timeoutMs: 15_000,
-  meaning: "Removes an account that has no functions, with its bounds; refused while it has one. A later deploy makes it anew, with the defaults.",
+  meaning:
+    "Removes an account that has no functions, with its bounds; refused while it has one. A later deploy makes it anew, with the defaults.",
 });
 
 export const listPools = request({
@@ -138,4 +154,3 @@ export const setPool = request({
   timeoutMs: 15_000,
   meaning: "Sets the warm number of one configuration; 0 keeps none.",
 });
-

@@ -17,5 +17,6 @@ export const syncNode = request({
   }),
   reply: Type.Object({}),
   timeoutMs: 2_000,
-  meaning: "Applies a change before answering. A scheduler first recalls the grants that the change makes void; a host first removes warm instances that are too many.",
+  meaning:
+    "Applies a change before answering. A scheduler first recalls the grants that the change makes void; a host first removes warm instances that are too many.",
 });

@@ -8,7 +8,16 @@ import type {
   StartOrder,
 } from "../../actors/instance/sandbox.ts";
 import type { Clock } from "../../actors/kit/ports.ts";
-import { type ContextRequest, FRAME, type Frame, FrameReader, frameHead, LOG_STREAM, type LoadExtra, type Thrown } from "../../protocol/frames.ts";
+import {
+  type ContextRequest,
+  FRAME,
+  type Frame,
+  FrameReader,
+  frameHead,
+  LOG_STREAM,
+  type LoadExtra,
+  type Thrown,
+} from "../../protocol/frames.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { FakeBadResult, type FakeContext, type FakeProgram } from "./program.ts";
 
@@ -170,17 +179,32 @@ export class FakeContainer implements SandboxedContainer {
 
   #loadCode(frame: Frame): void {
     const load = JSON.parse(decoder.decode(frame.extra)) as LoadExtra;
-    const text = load.file === undefined ? decoder.decode(frame.payload.subarray(load.cachedBytes)) : this.#of.readFile(this.files.get(load.file) ?? "");
+    const text =
+      load.file === undefined
+        ? decoder.decode(frame.payload.subarray(load.cachedBytes))
+        : this.#of.readFile(this.files.get(load.file) ?? "");
     const program = this.#of.programOf(text);
     this.#load = load;
     const act = (): void => {
       if (program?.loadHangs) return;
       if (program?.loadExit !== undefined) void this.end({ kind: "exited", code: program.loadExit });
       else if (program === undefined || program.loadError) {
-        this.#say(FRAME.loadFailed, 0, 0, json(program?.loadError ?? { type: "SyntaxError", message: `no program named "${text}"` }), NOTHING);
+        this.#say(
+          FRAME.loadFailed,
+          0,
+          0,
+          json(program?.loadError ?? { type: "SyntaxError", message: `no program named "${text}"` }),
+          NOTHING,
+        );
       } else {
         this.#program = program;
-        this.#say(FRAME.loaded, 0, 0, json({ loadMs: program.loadMs ?? 0 }), load.cachedBytes > 0 ? NOTHING : (program.cachedData ?? NOTHING));
+        this.#say(
+          FRAME.loaded,
+          0,
+          0,
+          json({ loadMs: program.loadMs ?? 0 }),
+          load.cachedBytes > 0 ? NOTHING : (program.cachedData ?? NOTHING),
+        );
       }
     };
     if (program?.loadMs === undefined) act();
@@ -219,7 +243,10 @@ export class FakeContainer implements SandboxedContainer {
         (result) => this.#result(frame.id, result),
         (error: unknown) => this.#say(FRAME.failed, error instanceof FakeBadResult ? 1 : 0, frame.id, json(thrownOf(error)), NOTHING),
       )
-      .then(() => this.#next());
+      .then(
+        () => this.#next(),
+        () => this.#next(),
+      );
   }
 
   #result(id: number, result: unknown): void {

@@ -142,4 +142,3 @@ export class FakeSandbox implements Sandbox {
     resolve(container);
   }
 }
-

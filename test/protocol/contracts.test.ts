@@ -37,7 +37,8 @@ test("F009 a request with an unknown field, a wrong type or a hostile name is re
     t.is(error?.name, "BadRequest");
     t.regex(error?.message ?? "", said);
   }
-  for (const value of [undefined, null, 1, "x", [], new Uint8Array(3)]) t.throws(() => deployFunction.request.parse(value), { instanceOf: Fault });
+  for (const value of [undefined, null, 1, "x", [], new Uint8Array(3)])
+    t.throws(() => deployFunction.request.parse(value), { instanceOf: Fault });
 });
 
 test("values survive the codec, and what is undefined is left out", (t) => {
@@ -49,10 +50,17 @@ test("values survive the codec, and what is undefined is left out", (t) => {
 
 test("a head and a body are taken apart as they were put together, and other bytes throw without harm", (t) => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string().filter((key) => key !== "__proto__"), fc.string()), fc.uint8Array({ maxLength: 500 }), (head, body) => {
-      const split = splitHead(joinHead(head, body));
-      return JSON.stringify(split.head) === JSON.stringify({ ...head }) && Buffer.from(split.body).equals(Buffer.from(body));
-    }),
+    fc.property(
+      fc.dictionary(
+        fc.string().filter((key) => key !== "__proto__"),
+        fc.string(),
+      ),
+      fc.uint8Array({ maxLength: 500 }),
+      (head, body) => {
+        const split = splitHead(joinHead(head, body));
+        return JSON.stringify(split.head) === JSON.stringify({ ...head }) && Buffer.from(split.body).equals(Buffer.from(body));
+      },
+    ),
   );
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {

@@ -46,7 +46,11 @@ export async function openCallPath() {
   const clock = new ManualClock();
   const broker = new MemoryBroker(clock);
   const log = recordLog();
-  const buckets = { functions: new MemoryBucket<FunctionRecord>(), versions: new MemoryBucket<VersionRecord>(), accounts: new MemoryBucket<AccountRecord>() };
+  const buckets = {
+    functions: new MemoryBucket<FunctionRecord>(),
+    versions: new MemoryBucket<VersionRecord>(),
+    accounts: new MemoryBucket<AccountRecord>(),
+  };
   const registries: Registry[] = [];
   const registry = async () => {
     const opened = await openRegistry(buckets, clock, log);
@@ -67,7 +71,10 @@ export async function openCallPath() {
     },
     async scheduler(node = "scheduler-1") {
       const bus = new MemoryBus(broker, node);
-      const started = startScheduler({ bus, control: bus, clock, random, log, registry: await registry(), findInLog: () => Promise.resolve(undefined) }, { node, instanceMb: 1_024 });
+      const started = startScheduler(
+        { bus, control: bus, clock, random, log, registry: await registry(), findInLog: () => Promise.resolve(undefined) },
+        { node, instanceMb: 1_024 },
+      );
       return { bus, ...started };
     },
     /** Puts a function with one version into the registry. */
@@ -81,7 +88,16 @@ export async function openCallPath() {
         containers: LIMITS.containersPerFunction.value,
         ...change,
       };
-      const record: FunctionRecord = { account, name, settings, aliases: { live: [{ version: 1, weight: 100 }] }, newest: 1, versions: [1], createdAt: 0, changedAt: 0 };
+      const record: FunctionRecord = {
+        account,
+        name,
+        settings,
+        aliases: { live: [{ version: 1, weight: 100 }] },
+        newest: 1,
+        versions: [1],
+        createdAt: 0,
+        changedAt: 0,
+      };
       await buckets.versions.put(`${account}.${name}.1`, {
         account,
         name,
@@ -120,7 +136,8 @@ export async function openCallPath() {
         const back = parseBackSubject(order.message.reply);
         const empty = { from: id, epoch: host.epoch, taken: [], done: [], placedTaken: [], placedDone: [] };
         bus.tell(callReport, [order.head.owner], { ...empty, [what]: [order.head.number] });
-        if (back !== undefined && back.node !== order.head.owner) bus.tell(callReport, [back.node], { ...empty, [what === "taken" ? "placedTaken" : "placedDone"]: [back.number] });
+        if (back !== undefined && back.node !== order.head.owner)
+          bus.tell(callReport, [back.node], { ...empty, [what === "taken" ? "placedTaken" : "placedDone"]: [back.number] });
       };
       const listening = bus.listen(SUBJECT.host(id), {}, (message) => {
         const { head, body } = splitHead(message.body);

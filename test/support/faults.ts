@@ -48,7 +48,7 @@ export function treeBelow(pid: number): Known[] {
 }
 
 /** Those that still live. */
-export const stillAlive = (processes: readonly Known[]): Known[] => processes.filter(({ pid, started }) => startTime(pid) === started);
+const stillAlive = (processes: readonly Known[]): Known[] => processes.filter(({ pid, started }) => startTime(pid) === started);
 
 export const allGone = (processes: readonly Known[], what: string) =>
   until(() => stillAlive(processes).length === 0, `the end of ${what}`, PATIENCE_MS);
@@ -101,7 +101,7 @@ export const servesAgain = (platform: Platform, target: string, n: number) =>
   );
 
 /** Directories of instances that stand in a host's run directory. */
-export async function instanceDirectories(platform: Platform, host = "host-1"): Promise<string[]> {
+async function instanceDirectories(platform: Platform, host = "host-1"): Promise<string[]> {
   return readdir(join(platform.running.store, "run", host, "i")).catch(() => []);
 }
 
@@ -124,7 +124,7 @@ export const onlyItsInstances = (platform: Platform, host = "host-1") =>
  * Names of the instances that have control groups under a host; undefined where the host has none that this can read
  * (version 1 only).
  */
-export async function groupsOf(platform: Platform, host = "host-1"): Promise<string[] | undefined> {
+async function groupsOf(platform: Platform, host = "host-1"): Promise<string[] | undefined> {
   const root = await groupRoot(treeBelow(pidOf(platform, host)));
   return root === undefined
     ? undefined

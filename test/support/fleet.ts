@@ -3,10 +3,24 @@ import type { PlacementRequest } from "../../actors/scheduler/placement/index.ts
 import type { HostAnnouncement, InstanceHint } from "../../protocol/messages/host.ts";
 
 export function instance(change: Partial<InstanceHint> = {}): InstanceHint {
-  return { id: "i1", runtime: "node", memoryMb: 1_024, usedMb: 0, state: "active", account: "main", network: false, spares: 1, booting: 0, slots: [], code: [], ...change };
+  return {
+    id: "i1",
+    runtime: "node",
+    memoryMb: 1_024,
+    usedMb: 0,
+    state: "active",
+    account: "main",
+    network: false,
+    spares: 1,
+    booting: 0,
+    slots: [],
+    code: [],
+    ...change,
+  };
 }
 
-export const warmInstance = (id: string, change: Partial<InstanceHint> = {}): InstanceHint => instance({ id, state: "warm", account: null, ...change });
+export const warmInstance = (id: string, change: Partial<InstanceHint> = {}): InstanceHint =>
+  instance({ id, state: "warm", account: null, ...change });
 
 export function announcement(change: Partial<HostAnnouncement> = {}): HostAnnouncement {
   return {

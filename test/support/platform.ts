@@ -3,7 +3,7 @@
  * an operator's connection, and an anonymous caller's, as any NATS client has it.
  */
 import type { ExecutionContext } from "ava";
-import { publish, type Publication } from "../../cli/publish.ts";
+import { type Publication, publish } from "../../cli/publish.ts";
 import { bundleSource, makeBundle } from "../../nodes/io/bundle/index.ts";
 import type { CallReply } from "../../nodes/io/caller.ts";
 import { resolveConnection } from "../../nodes/io/context.ts";
@@ -44,7 +44,12 @@ type Fleet = ReturnType<typeof showFleet.reply.parse>;
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */
 export async function startPlatform(options: UpOptions = {}, t?: ExecutionContext): Promise<Platform> {
   const running = await up({ temporary: true, port: 0, warm: { node: 2, python: 1 }, ...options });
-  const operator = await connect(await resolveConnection({ context: running.context }, {}), { name: "test operator", role: "operator", node: "test", patient: true });
+  const operator = await connect(await resolveConnection({ context: running.context }, {}), {
+    name: "test operator",
+    role: "operator",
+    node: "test",
+    patient: true,
+  });
   const anonymous = await connect({ servers: [running.nats] }, { name: "test caller", role: "anonymous", node: "test", patient: true });
 
   const raw: Platform["raw"] = async (subject, body, headers, timeoutMs = 30_000) => {
@@ -56,7 +61,8 @@ export async function startPlatform(options: UpOptions = {}, t?: ExecutionContex
       return { text: "", body: new Uint8Array(), value: undefined, error: fault.name, message: fault.message, headers: known };
     }
   };
-  const put = async (name: string, bundle: Parameters<typeof publish>[1], order: Partial<Publication>) => (await publish(operator, bundle, { account: "main", name, ...order })).version.version;
+  const put = async (name: string, bundle: Parameters<typeof publish>[1], order: Partial<Publication>) =>
+    (await publish(operator, bundle, { account: "main", name, ...order })).version.version;
 
   const stop = async () => {
     await Promise.all([operator.close(), anonymous.close()]);

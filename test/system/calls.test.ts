@@ -1,9 +1,9 @@
 /** What callers and functions may do wrong, on real processes; and that the next call works each time. */
 import anyTest, { type TestFn } from "ava";
-import { connect as dial, headers as newHeaders, type NatsConnection } from "nats";
+import { connect as dial, type NatsConnection, headers as newHeaders } from "nats";
 import { BODY_LIMIT } from "../../protocol/limits.ts";
-import { setAccount } from "../../protocol/messages/registry.ts";
 import { cancelCall, showCall } from "../../protocol/messages/fleet.ts";
+import { setAccount } from "../../protocol/messages/registry.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { until } from "../support/until.ts";
 
@@ -50,9 +50,20 @@ test("bodies of no byte, of bytes, and of the limit come back as they were; one 
 });
 
 test("F002 code inside the request runs and leaves nothing registered", async (t) => {
-  const body = (change: object) => new TextEncoder().encode(JSON.stringify({ runtime: "node", code: "export const handler = ({ x }) => x * 2", event: { x: 21 }, ...change }));
+  const body = (change: object) =>
+    new TextEncoder().encode(
+      JSON.stringify({ runtime: "node", code: "export const handler = ({ x }) => x * 2", event: { x: 21 }, ...change }),
+    );
   t.is((await platform.raw("pilot.inline.main", body({}))).value, 42);
-  t.is((await platform.raw("pilot.inline.main", body({ runtime: "python", code: "def handler(event, context):\n    return event['x'] + 1\n" }))).value, 22);
+  t.is(
+    (
+      await platform.raw(
+        "pilot.inline.main",
+        body({ runtime: "python", code: "def handler(event, context):\n    return event['x'] + 1\n" }),
+      )
+    ).value,
+    22,
+  );
   t.is((await platform.raw("pilot.inline.main", body({ code: "export const handler = (" }))).error, "BadCode");
   t.is((await platform.raw("pilot.inline.main", body({ code: "export const other = 1" }))).error, "BadCode");
   t.is((await platform.raw("pilot.inline.main", body({ surprise: 1 }))).error, "BadRequest");
@@ -69,7 +80,10 @@ test("F007 a request's own time limit ends the run, and the next call is served 
 });
 
 test("F006 an account's stored time limit ends slow code, whatever the function says", async (t) => {
-  await platform.deploy("sleeper", "export const handler = () => new Promise(() => setInterval(() => {}, 1000))", { account: "short", settings: { timeoutMs: 60_000 } });
+  await platform.deploy("sleeper", "export const handler = () => new Promise(() => setInterval(() => {}, 1000))", {
+    account: "short",
+    settings: { timeoutMs: 60_000 },
+  });
   await platform.operator.bus.ask(setAccount, [], { account: "short", create: false, timeoutMs: 300 });
   const ended = await platform.call("short/sleeper");
   t.is(ended.error, "TimedOut");
@@ -77,9 +91,15 @@ test("F006 an account's stored time limit ends slow code, whatever the function 
 });
 
 test("an endless loop, and code that ignores SIGTERM, end at their time limit", async (t) => {
-  await platform.deploy("loop", "export const handler = () => { process.on('SIGTERM', () => {}); for (;;); }", { settings: { timeoutMs: 300 } });
+  await platform.deploy("loop", "export const handler = () => { process.on('SIGTERM', () => {}); for (;;); }", {
+    settings: { timeoutMs: 300 },
+  });
   t.is((await platform.call("loop")).error, "TimedOut");
-  await platform.deploy("pyloop", "import signal\ndef handler(event, context):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: pass\n", { runtime: "python", settings: { timeoutMs: 300 } });
+  await platform.deploy(
+    "pyloop",
+    "import signal\ndef handler(event, context):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: pass\n",
+    { runtime: "python", settings: { timeoutMs: 300 } },
+  );
   t.is((await platform.call("pyloop")).error, "TimedOut");
   await works(t);
 });
@@ -124,7 +144,11 @@ def handler(event, context):
     return "fine"
 `;
   await platform.deploy("pyends", source, { runtime: "python", settings: { memoryMb: 64, timeoutMs: 20_000 } });
-  for (const [how, error] of [["memory", "OutOfMemory"], ["exit", "Crashed"], ["throw", "HandlerError"]] as const) {
+  for (const [how, error] of [
+    ["memory", "OutOfMemory"],
+    ["exit", "Crashed"],
+    ["throw", "HandlerError"],
+  ] as const) {
     const ended = await platform.call("pyends", { how });
     t.is(ended.error, error, `${how}: ${ended.message}`);
     t.is((await platform.call("pyends", {})).value, "fine");
@@ -155,7 +179,10 @@ test("a thrown error carries the function's own source-mapped stack", async (t) 
   const directory = await mkdtemp(join(tmpdir(), "pilot source "));
   t.teardown(() => rm(directory, { recursive: true }));
   const file = join(directory, "shop.ts");
-  await writeFile(file, 'interface Order { id: string }\n\nfunction ship(order: Order): never {\n  throw new RangeError("no such order " + order.id);\n}\n\nexport const handler = (order: Order) => ship(order);\n');
+  await writeFile(
+    file,
+    'interface Order { id: string }\n\nfunction ship(order: Order): never {\n  throw new RangeError("no such order " + order.id);\n}\n\nexport const handler = (order: Order) => ship(order);\n',
+  );
   await platform.deployPath("shop", file);
   const body = await plain.request("pilot.fn.main.shop", '{"id":"7"}', { timeout: 10_000 });
   const { stack } = body.json<{ stack: string }>();
@@ -174,7 +201,13 @@ test("code that only fails when it runs fails at the first call, with its reason
 
 test("a forged reply subject into the internal tree, or a very long one, is not answered and harms nobody", async (t) => {
   const before = (await platform.fleet()).nodes.length;
-  for (const reply of ["_pilot.node.scheduler-1.sync", "_pilot.service.registry.remove-function", "$JS.API.STREAM.DELETE.KV_pilot_functions", `_INBOX.${"x".repeat(3_800)}`, `_INBOX.${"x".repeat(4_096)}`]) {
+  for (const reply of [
+    "_pilot.node.scheduler-1.sync",
+    "_pilot.service.registry.remove-function",
+    "$JS.API.STREAM.DELETE.KV_pilot_functions",
+    `_INBOX.${"x".repeat(3_800)}`,
+    `_INBOX.${"x".repeat(4_096)}`,
+  ]) {
     // The broker itself closes the connection of whoever sends a line over 4 KB: each attack has its own.
     const attacker = await dial({ servers: platform.running.nats, reconnect: false });
     attacker.publish("pilot.fn.main.echo", '{"account":"main","name":"echo"}', { reply });
@@ -200,7 +233,10 @@ test("subjects and headers of nonsense get typed errors", async (t) => {
   t.is(await error("pilot.fn.main.echo", { "Pilot-Memory": "-1" }), "BadHeader");
   t.is(await error("pilot.fn.main.echo", { "Pilot-Memory": "1048576" }), "BadHeader");
   t.is(await error("pilot.fn.main.echo", { "Pilot-Wish": "gold" }), "BadHeader");
-  t.is(await error("pilot.fn.main.echo", { "Pilot-Memory": "16384" }), (await platform.fleet()).hosts.some((host) => host.memoryMb >= 16_384) ? undefined : "ConfigurationUnavailable");
+  t.is(
+    await error("pilot.fn.main.echo", { "Pilot-Memory": "16384" }),
+    (await platform.fleet()).hosts.some((host) => host.memoryMb >= 16_384) ? undefined : "ConfigurationUnavailable",
+  );
 });
 
 test("a publish without reply, and a caller that goes away, leave no trace but counters", async (t) => {
@@ -276,18 +312,32 @@ test("F028 F099 both clock ends of a call are recorded, and its output is kept b
   t.true(call.startedAt >= call.receivedAt && call.endedAt >= call.startedAt);
   t.is(`${call.receivedAt};${call.startedAt};${call.endedAt}`, headers["Pilot-Times"] ?? "");
   const { readLogs } = await import("../support/read-logs.ts");
-  const lines = await until(async () => {
-    const found = (await readLogs(platform.operator, "main", "talker")).filter((line) => line.call === id);
-    return found.length > 0 ? found : undefined;
-  }, "its output", 10_000);
-  t.deepEqual(lines.map((line) => [line.stream, line.text]), [["stdout", "hello from the function"]]);
+  const lines = await until(
+    async () => {
+      const found = (await readLogs(platform.operator, "main", "talker")).filter((line) => line.call === id);
+      return found.length > 0 ? found : undefined;
+    },
+    "its output",
+    10_000,
+  );
+  t.deepEqual(
+    lines.map((line) => [line.stream, line.text]),
+    [["stdout", "hello from the function"]],
+  );
 });
 
 test("a running call can be cancelled by its id", async (t) => {
-  await platform.deploy("long", "export const handler = (_, context) => { console.log('id', context.callId); return new Promise(() => setInterval(() => {}, 1000)); }");
+  await platform.deploy(
+    "long",
+    "export const handler = (_, context) => { console.log('id', context.callId); return new Promise(() => setInterval(() => {}, 1000)); }",
+  );
   const { readLogs } = await import("../support/read-logs.ts");
   const running = platform.call("long");
-  const line = await until(async () => (await readLogs(platform.operator, "main", "long")).find((found) => found.text.startsWith("id ")), "the call to run", 10_000);
+  const line = await until(
+    async () => (await readLogs(platform.operator, "main", "long")).find((found) => found.text.startsWith("id ")),
+    "the call to run",
+    10_000,
+  );
   t.deepEqual(await platform.operator.bus.ask(cancelCall, [], { id: line.call }), { cancelled: true });
   t.is((await running).error, "Cancelled");
   t.deepEqual(await platform.operator.bus.ask(cancelCall, [], { id: line.call }), { cancelled: false });
@@ -304,7 +354,9 @@ test("handlers call other functions, publish below their account and keep values
     };`;
   await platform.deploy("actor", source);
   const heard: string[] = [];
-  const subscription = plain.subscribe("pilot.pub.main.>", { callback: (_, message) => heard.push(`${message.subject} ${message.string()}`) });
+  const subscription = plain.subscribe("pilot.pub.main.>", {
+    callback: (_, message) => heard.push(`${message.subject} ${message.string()}`),
+  });
   await plain.flush();
   const { value, error, message } = await platform.call("actor", { n: 21 });
   t.is(error, undefined, message);
@@ -315,7 +367,9 @@ test("handlers call other functions, publish below their account and keep values
 });
 
 test("functions that call each other for ever are stopped by depth, and nobody else is hurt", async (t) => {
-  await platform.deploy("ping", "export const handler = (event, context) => context.call('ping', event)", { settings: { timeoutMs: 20_000, memoryMb: 32 } });
+  await platform.deploy("ping", "export const handler = (event, context) => context.call('ping', event)", {
+    settings: { timeoutMs: 20_000, memoryMb: 32 },
+  });
   const ended = await platform.call("ping", {});
   t.truthy(ended.error);
   t.regex(`${ended.error} ${ended.message}`, /ChainTooDeep|deep/);

@@ -1,7 +1,7 @@
 /** The ladder of rungs on real processes: F010–F019, F022–F024, F059, F060, F062. */
 import anyTest, { type TestFn } from "ava";
-import { setPool } from "../../protocol/messages/registry.ts";
 import { preloadFunction } from "../../protocol/messages/fleet.ts";
+import { setPool } from "../../protocol/messages/registry.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { until } from "../support/until.ts";
 
@@ -17,8 +17,12 @@ const ECHO = "export const handler = async (event) => event";
 const SLOW = "export const handler = ({ ms }) => new Promise((resolve) => setTimeout(() => resolve({ ms }), ms))";
 const PYTHON = "def handler(event, context):\n    return event\n";
 
-const instances = async (account: string) => (await platform.fleet()).hosts.flatMap((host) => host.instances).filter((instance) => instance.account === account);
-const warm = async (runtime = "node") => (await platform.fleet()).hosts.flatMap((host) => host.instances).filter((instance) => instance.state === "warm" && instance.runtime === runtime);
+const instances = async (account: string) =>
+  (await platform.fleet()).hosts.flatMap((host) => host.instances).filter((instance) => instance.account === account);
+const warm = async (runtime = "node") =>
+  (await platform.fleet()).hosts
+    .flatMap((host) => host.instances)
+    .filter((instance) => instance.state === "warm" && instance.runtime === runtime);
 const enoughWarm = (count = 3) => until(async () => (await warm()).length >= count, `${count} warm instances`, 20_000);
 
 test("F001 registered code runs by its name with the caller's arguments, and any NATS client gets its bare result", async (t) => {
@@ -30,12 +34,26 @@ test("F001 registered code runs by its name with the caller's arguments, and any
 
 test("F010 a traced reply says how the call was placed", async (t) => {
   const { headers } = await platform.call("ladder/echo", {});
-  for (const name of ["Pilot-Call", "Pilot-Rung", "Pilot-Path", "Pilot-Host", "Pilot-Instance", "Pilot-Container", "Pilot-Version", "Pilot-Memory", "Pilot-Attempt", "Pilot-Times"]) {
+  for (const name of [
+    "Pilot-Call",
+    "Pilot-Rung",
+    "Pilot-Path",
+    "Pilot-Host",
+    "Pilot-Instance",
+    "Pilot-Container",
+    "Pilot-Version",
+    "Pilot-Memory",
+    "Pilot-Attempt",
+    "Pilot-Times",
+  ]) {
     t.truthy(headers[name], name);
   }
   const times = (headers["Pilot-Times"] ?? "").split(";").map(Number);
   t.is(times.length, 3);
-  t.true(times[0] !== undefined && times[1] !== undefined && times[2] !== undefined && times[0] <= times[1] && times[1] <= times[2], headers["Pilot-Times"]);
+  t.true(
+    times[0] !== undefined && times[1] !== undefined && times[2] !== undefined && times[0] <= times[1] && times[1] <= times[2],
+    headers["Pilot-Times"],
+  );
 });
 
 test("F011 the second call runs in the same container, hot", async (t) => {
@@ -65,12 +83,18 @@ test("F012 F022 parallel first calls become containers of one instance, and the 
   const downloads = async () => (await platform.fleet()).hosts.reduce((sum, host) => sum + host.downloads, 0);
   const before = await downloads();
   const replies = await Promise.all(Array.from({ length: 5 }, () => platform.call("burst/slow", { ms: 2_500 })));
-  t.deepEqual(replies.map((reply) => reply.error), [undefined, undefined, undefined, undefined, undefined]);
+  t.deepEqual(
+    replies.map((reply) => reply.error),
+    [undefined, undefined, undefined, undefined, undefined],
+  );
   t.is(new Set(replies.map((reply) => reply.headers["Pilot-Instance"])).size, 1);
   t.is(new Set(replies.map((reply) => reply.headers["Pilot-Container"])).size, 5);
   t.true((await downloads()) - before <= 1);
   const again = await Promise.all(Array.from({ length: 6 }, () => platform.call("burst/slow", { ms: 2_500 })));
-  t.true(again.some((reply) => reply.headers["Pilot-Rung"] === "cached"), JSON.stringify(again.map((reply) => reply.headers["Pilot-Rung"])));
+  t.true(
+    again.some((reply) => reply.headers["Pilot-Rung"] === "cached"),
+    JSON.stringify(again.map((reply) => reply.headers["Pilot-Rung"])),
+  );
 });
 
 test("F013 other code of the same account goes to the account's own instance with one download", async (t) => {
@@ -90,7 +114,10 @@ test("F004 registering code uses no capacity", async (t) => {
   for (let nth = 0; nth < 30; nth++) await platform.deploy(`idle-${nth}`, `export const handler = () => ${nth}`, { account: "registered" });
   const after = await platform.fleet();
   t.is(after.hosts[0]?.cache.length, before.hosts[0]?.cache.length);
-  t.deepEqual(after.hosts[0]?.instances.map((instance) => instance.id), before.hosts[0]?.instances.map((instance) => instance.id));
+  t.deepEqual(
+    after.hosts[0]?.instances.map((instance) => instance.id),
+    before.hosts[0]?.instances.map((instance) => instance.id),
+  );
   t.is((await instances("registered")).length, 0);
 });
 

@@ -18,7 +18,9 @@ export const cold: RungPolicy = (request, fleet) => {
       rung: "cold",
       instanceMb: Math.max(request.instanceMb, request.memoryMb),
       estimateMs: best.estimateMs,
-      reason: request.network ? "functions with network get an instance of their own kind, which is booted" : "no warm instance is left; one is booted",
+      reason: request.network
+        ? "functions with network get an instance of their own kind, which is booted"
+        : "no warm instance is left; one is booted",
     }
   );
 };

@@ -24,5 +24,7 @@ export const queued: RungPolicy = (request, fleet) => {
     if (idle + busy + loading === 0 || length >= LIMITS.hostQueue.value / 2) continue;
     if (best === undefined || length < best.length) best = { host: host.id, length };
   }
-  return best && { kind: "place", host: best.host, rung: "hot", queue: true, estimateMs: 0, reason: `${best.length} calls wait there before it` };
+  return (
+    best && { kind: "place", host: best.host, rung: "hot", queue: true, estimateMs: 0, reason: `${best.length} calls wait there before it` }
+  );
 };

@@ -82,14 +82,19 @@ function unavailable(request: PlacementRequest, fleet: Fleet): Verdict | undefin
   const hosts = fleet.taking();
   if (hosts.length === 0) return { kind: "wait", reason: "no host is there" };
   let largest = -1;
-  for (const { announcement } of hosts) if (offers(announcement.runtimes[request.runtime], request)) largest = Math.max(largest, announcement.memoryMb);
+  for (const { announcement } of hosts)
+    if (offers(announcement.runtimes[request.runtime], request)) largest = Math.max(largest, announcement.memoryMb);
   if (largest < 0) {
     const wanted = request.runtimeWanted ?? request.runtime;
     const has = [...new Set(hosts.flatMap((host) => Object.values(host.announcement.runtimes)))].join(", ");
     return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host offers ${wanted}; there is ${has || "no runtime"}` };
   }
   if (largest < request.memoryMb) {
-    return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host has ${request.memoryMb} MB for one container; the largest has ${largest}` };
+    return {
+      kind: "refuse",
+      error: "ConfigurationUnavailable",
+      reason: `no host has ${request.memoryMb} MB for one container; the largest has ${largest}`,
+    };
   }
   return undefined;
 }
@@ -118,7 +123,13 @@ function atCap(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
 function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
   if (fleet.ordersInstance(request.functionKey)) return { kind: "wait", reason: "an instance for the function is being taken" };
   for (const [instance, host] of fleet.owned(request.account)) {
-    if (instance.state !== "booting" || instance.runtime !== request.runtime || instance.network !== request.network || host.announcement.draining) continue;
+    if (
+      instance.state !== "booting" ||
+      instance.runtime !== request.runtime ||
+      instance.network !== request.network ||
+      host.announcement.draining
+    )
+      continue;
     return { kind: "wait", reason: `instance ${instance.id} is booting for the account` };
   }
   return undefined;

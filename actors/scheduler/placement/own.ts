@@ -2,8 +2,9 @@
  * Rungs 2 and 3: a new container on an active instance of the account: `cached` where the code is already on the
  * instance, `own` elsewhere. An instance with a booted spare comes first, then the fullest, so that others empty.
  */
-import type { Fleet, HostView } from "../fleet.ts";
+
 import type { InstanceHint } from "../../../protocol/messages/host.ts";
+import type { Fleet, HostView } from "../fleet.ts";
 import type { PlacementRequest, Verdict } from "./request.ts";
 
 export function cached(request: PlacementRequest, fleet: Fleet): Verdict | undefined {

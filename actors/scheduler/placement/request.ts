@@ -36,7 +36,16 @@ export interface PlacementRequest {
 }
 
 export type Verdict =
-  | { readonly kind: "place"; readonly host: string; readonly rung: Rung; readonly instance?: string; readonly instanceMb?: number; readonly estimateMs: number; readonly reason: string; readonly queue?: true }
+  | {
+      readonly kind: "place";
+      readonly host: string;
+      readonly rung: Rung;
+      readonly instance?: string;
+      readonly instanceMb?: number;
+      readonly estimateMs: number;
+      readonly reason: string;
+      readonly queue?: true;
+    }
   | { readonly kind: "wait"; readonly reason: string }
   | { readonly kind: "refuse"; readonly error: ErrorName; readonly reason: string };
 

@@ -14,5 +14,14 @@ export const warm: RungPolicy = (request, fleet) => {
       best = { host: host.id, instanceMb: smallest.memoryMb, free, estimateMs: host.announcement.createMs.warm };
     }
   }
-  return best && { kind: "place", host: best.host, rung: "warm", instanceMb: best.instanceMb, estimateMs: best.estimateMs, reason: "no instance of the account has room; a warm one is taken" };
+  return (
+    best && {
+      kind: "place",
+      host: best.host,
+      rung: "warm",
+      instanceMb: best.instanceMb,
+      estimateMs: best.estimateMs,
+      reason: "no instance of the account has room; a warm one is taken",
+    }
+  );
 };

@@ -84,7 +84,11 @@ export async function removeAccount(ports: RegistryPorts, name: string): Promise
 /** Every write of any scheduler reaches this picture before the writer's answer. */
 function refuseInUse(ports: RegistryPorts, name: string): void {
   const owned = [...ports.registry.functions()].filter((record) => record.account === name).length;
-  if (owned > 0) throw new Fault("BadRequest", `account ${name} still has ${owned} function${owned === 1 ? "" : "s"}: remove them first (pilot fn ls --account ${name})`);
+  if (owned > 0)
+    throw new Fault(
+      "BadRequest",
+      `account ${name} still has ${owned} function${owned === 1 ? "" : "s"}: remove them first (pilot fn ls --account ${name})`,
+    );
 }
 
 /** Sorted by name. */

@@ -11,11 +11,11 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { goesFirst } from "../precedence.ts";
 import { until } from "../until.ts";
 import { type BrokerUser, brokerConfig } from "./config.ts";
 import { type Greeting, greet } from "./greet.ts";
 import { lifelineOf } from "./lifeline.ts";
-import { goesFirst } from "../precedence.ts";
 
 export interface StartBroker {
   /** The program, and its version as found. */

@@ -39,8 +39,7 @@ export function seal(runtime: RuntimeName, packed: Packed): Bundle {
   if (packed.code.length > LIMITS.bundle.value) throw tooLarge(`The bundle has ${megabytes(packed.code.length)}`);
   const most = LIMITS.bundleWarnings.value;
   const over = packed.warnings.length - most;
-  const warnings =
-    over > 0 ? [...packed.warnings.slice(0, most - 1), `${over + 1} more warnings are not shown.`] : packed.warnings;
+  const warnings = over > 0 ? [...packed.warnings.slice(0, most - 1), `${over + 1} more warnings are not shown.`] : packed.warnings;
   return { ...packed, runtime, warnings, digest: sha256(packed.code) };
 }
 
@@ -56,7 +55,5 @@ export function megabytes(bytes: number): string {
 /** A path or name as it may stand in a message: one line, no control characters, not endless. */
 export function shown(text: string): string {
   const short = text.length > 300 ? `${text.slice(0, 300)}…` : text;
-  return /[\p{Cc}\p{Cf}\u2028\u2029]/u.test(short)
-    ? JSON.stringify(short).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "?")
-    : short;
+  return /[\p{Cc}\p{Cf}\u2028\u2029]/u.test(short) ? JSON.stringify(short).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "?") : short;
 }

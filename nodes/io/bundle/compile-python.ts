@@ -83,8 +83,7 @@ export async function compilePython(sources: readonly Source[], main: string, ha
   let at = 4;
   for (const { name } of sources) {
     const part = cut(out, at);
-    if (part === undefined)
-      throw new Fault("BadCode", `${shown(name)} cannot be compiled: the Python compiler ended (${shown(ended)}).`);
+    if (part === undefined) throw new Fault("BadCode", `${shown(name)} cannot be compiled: the Python compiler ended (${shown(ended)}).`);
     if (part.tag === 0) code.push({ name, bytes: part.bytes });
     else complaints.push(complaintOf(name, part.bytes));
     at = part.end;
@@ -161,17 +160,9 @@ function run(data: Buffer): Promise<{ out: Buffer; errors: string; ended: string
     });
     // A compiler that died early no longer reads; its end is told by `close`.
     child.stdin.on("error", () => undefined);
-    child.on("error", (thrown) =>
-      finish("code" in thrown && thrown.code === "ENOENT" ? "there is none" : thrown.message),
-    );
+    child.on("error", (thrown) => finish("code" in thrown && thrown.code === "ENOENT" ? "there is none" : thrown.message));
     child.on("close", (code, signal) =>
-      finish(
-        slow
-          ? `it took longer than ${LIMITS.bundleTime.value / 1000} s`
-          : signal === null
-            ? `exit code ${code}`
-            : `signal ${signal}`,
-      ),
+      finish(slow ? `it took longer than ${LIMITS.bundleTime.value / 1000} s` : signal === null ? `exit code ${code}` : `signal ${signal}`),
     );
     child.stdin.end(data);
   });

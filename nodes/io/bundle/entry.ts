@@ -60,8 +60,7 @@ async function look(path: string): Promise<{ real: string; info: Stats }> {
   try {
     const real = await realpath(path);
     const info = await stat(real);
-    if (!info.isFile() && !info.isDirectory())
-      throw new Fault("BadRequest", `${shown(path)} is neither a file nor a directory.`);
+    if (!info.isFile() && !info.isDirectory()) throw new Fault("BadRequest", `${shown(path)} is neither a file nor a directory.`);
     return { real, info };
   } catch (thrown) {
     if (thrown instanceof Fault) throw thrown;
@@ -111,8 +110,7 @@ async function inDirectory(
     }
   }
   const [first, second] = found;
-  if (first === undefined)
-    throw new Fault("BadRequest", `The directory ${shown(path)} has no entry; looked for ${looked.join("; and ")}.`);
+  if (first === undefined) throw new Fault("BadRequest", `The directory ${shown(path)} has no entry; looked for ${looked.join("; and ")}.`);
   if (second !== undefined)
     throw new Fault(
       "BadRequest",
@@ -126,8 +124,7 @@ async function isInside(root: string, file: string): Promise<boolean> {
   try {
     const real = await realpath(join(root, file));
     if (!(await stat(real)).isFile()) return false;
-    if (!within(root, real))
-      throw new Fault("BadRequest", `${shown(file)} leads out of the directory; deploy what it points at.`);
+    if (!within(root, real)) throw new Fault("BadRequest", `${shown(file)} leads out of the directory; deploy what it points at.`);
     return true;
   } catch (thrown) {
     if (thrown instanceof Fault) throw thrown;
@@ -168,8 +165,7 @@ export function checkSource(name: string, bytes: Uint8Array, runtime: RuntimeNam
 }
 
 function runtimeOf(ending: string): RuntimeName | undefined {
-  for (const runtime of Object.values(RUNTIMES))
-    if ((runtime.endings as readonly string[]).includes(ending)) return runtime.name;
+  for (const runtime of Object.values(RUNTIMES)) if ((runtime.endings as readonly string[]).includes(ending)) return runtime.name;
   return undefined;
 }
 
@@ -185,10 +181,7 @@ export function splitHandler(handler: string | undefined): { module?: string; na
   const module = dot < 0 ? undefined : handler.slice(0, dot);
   const wellFormed = /^[\p{ID_Start}_$][\p{ID_Continue}$]{0,127}$/u.test(name);
   if (!wellFormed || (module !== undefined && !/^[\w-]+([./][\w-]+){0,15}$/.test(module))) {
-    throw new Fault(
-      "BadRequest",
-      `"${shown(handler)}" is not the name of a handler; write function or module.function.`,
-    );
+    throw new Fault("BadRequest", `"${shown(handler)}" is not the name of a handler; write function or module.function.`);
   }
   return module === undefined ? { name } : { module, name };
 }

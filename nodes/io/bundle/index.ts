@@ -11,10 +11,7 @@ import { packPython, packPythonSource } from "./python.ts";
 export type { Bundle } from "./bundle.ts";
 export type { BundleOptions } from "./entry.ts";
 
-const FROM_FILES = { node: packNode, python: packPython } as const satisfies Record<
-  RuntimeName,
-  (entry: Entry) => Promise<Packed>
->;
+const FROM_FILES = { node: packNode, python: packPython } as const satisfies Record<RuntimeName, (entry: Entry) => Promise<Packed>>;
 const FROM_SOURCE = { node: packNodeSource, python: packPythonSource } as const satisfies Record<
   RuntimeName,
   (source: string, handler: Pick<Entry, "handler" | "handlerNamed">) => Promise<Packed>
@@ -38,10 +35,7 @@ export async function bundleSource(source: string, runtime: RuntimeName, handler
   const bytes = Buffer.byteLength(source);
   const most = LIMITS.inlineSource.value;
   if (bytes > most)
-    throw new Fault(
-      "PayloadTooLarge",
-      `Code inside a request may have ${most} bytes; this has ${bytes}. Deploy it instead.`,
-    );
+    throw new Fault("PayloadTooLarge", `Code inside a request may have ${most} bytes; this has ${bytes}. Deploy it instead.`);
   checkSource("The code", Buffer.from(source), runtime);
   const named = splitHandler(handler);
   if (named?.module !== undefined)

@@ -62,8 +62,7 @@ export async function packNode(entry: Entry): Promise<Packed> {
   };
   const built = await build(options, guard);
   const escaped = entry.whole ? escapes(entry.root, built.metafile) : undefined;
-  if (escaped !== undefined)
-    throw new Fault("BadCode", `${shown(escaped)} is a symbolic link that leads out of the directory.`);
+  if (escaped !== undefined) throw new Fault("BadCode", `${shown(escaped)} is a symbolic link that leads out of the directory.`);
   return pack(built, await pickHandler(built, options, entry), Object.keys(built.metafile.inputs).length);
 }
 
@@ -138,10 +137,7 @@ async function compile(options: BuildOptions & { write: false; metafile: true },
   const limit = LIMITS.bundleTime.value;
   let timer: NodeJS.Timeout | undefined;
   const tooSlow = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Fault("BadCode", `Bundling took longer than ${limit / 1000} s and was given up.`)),
-      limit,
-    );
+    timer = setTimeout(() => reject(new Fault("BadCode", `Bundling took longer than ${limit / 1000} s and was given up.`)), limit);
   });
   try {
     return await Promise.race([esbuild.build(options), tooSlow]);
@@ -174,17 +170,14 @@ class Guard {
         if (!info.isFile()) return { errors: [{ text: `${shown(path)} is not a regular file` }] };
         this.#files += 1;
         this.#bytes += info.size;
-        if (this.#files > LIMITS.bundleFiles.value)
-          return this.#refuse(`The code imports more than ${LIMITS.bundleFiles.value} files`);
+        if (this.#files > LIMITS.bundleFiles.value) return this.#refuse(`The code imports more than ${LIMITS.bundleFiles.value} files`);
         if (this.#bytes > LIMITS.bundle.value)
           return this.#refuse(
             `The imported files have more than ${megabytes(LIMITS.bundle.value)} together (the last was ${shown(path)}, ${megabytes(info.size)})`,
           );
         if (path.endsWith(".node"))
           return {
-            errors: [
-              { text: "A native addon (.node file) cannot be part of a bundle; use a package without native code" },
-            ],
+            errors: [{ text: "A native addon (.node file) cannot be part of a bundle; use a package without native code" }],
           };
         return undefined;
       });
@@ -211,35 +204,23 @@ function escapes(root: string, metafile: Metafile): string | undefined {
 
 /** Refuses a handler that the code is known not to export; an entry in CommonJS tells only when it runs. */
 async function pickHandler(built: Built, options: BuildOptions, { handler, handlerNamed }: Handler): Promise<string> {
-  const entryPoint = Object.values(built.metafile.outputs).find(
-    (output) => output.entryPoint !== undefined,
-  )?.entryPoint;
+  const entryPoint = Object.values(built.metafile.outputs).find((output) => output.entryPoint !== undefined)?.entryPoint;
   if (entryPoint === undefined || built.metafile.inputs[entryPoint]?.format !== "esm") return handler;
   const again = await build({ ...options, format: "esm", sourcemap: false, write: false, metafile: true });
-  const exported =
-    Object.values(again.metafile.outputs).find((output) => output.entryPoint === entryPoint)?.exports ?? [];
+  const exported = Object.values(again.metafile.outputs).find((output) => output.entryPoint === entryPoint)?.exports ?? [];
   if (exported.includes(handler)) return handler;
   if (!handlerNamed && exported.includes("default")) return "default";
   // `export * from` a CommonJS module: the names are known only when it runs.
   if (again.outputFiles.some((file) => file.text.includes("__reExport("))) return handler;
-  const what =
-    exported.length === 0 ? "it exports nothing" : `it exports ${exported.slice(0, 10).map(shown).join(", ")}`;
-  throw new Fault(
-    "BadCode",
-    `${shown(entryPoint)} does not export "${handler}"; ${what}. Export it, or name the handler with --handler.`,
-  );
+  const what = exported.length === 0 ? "it exports nothing" : `it exports ${exported.slice(0, 10).map(shown).join(", ")}`;
+  throw new Fault("BadCode", `${shown(entryPoint)} does not export "${handler}"; ${what}. Export it, or name the handler with --handler.`);
 }
 
 function faultOf(thrown: unknown): Fault {
   if (thrown instanceof Fault) return thrown;
   const failure = thrown as Partial<BuildFailure>;
   if (!Array.isArray(failure.errors) || failure.errors.length === 0)
-    return new Fault(
-      "BadCode",
-      `The code cannot be bundled: ${shown(thrown instanceof Error ? thrown.message : "")}`,
-      undefined,
-      thrown,
-    );
+    return new Fault("BadCode", `The code cannot be bundled: ${shown(thrown instanceof Error ? thrown.message : "")}`, undefined, thrown);
   return new Fault("BadCode", complain(failure.errors.map(complaintOf)));
 }
 
@@ -255,7 +236,6 @@ function advise(text: string): string {
   if (text.startsWith("Top-level await"))
     return "Top-level await is not possible here; move it into an async function, for example one that the handler calls first";
   if (text.startsWith("Could not resolve")) return `${text}; install it beside the code or correct the path`;
-  if (text.includes("will not be bundled because"))
-    return `${text}; what it names at run time is not part of the bundle`;
+  if (text.includes("will not be bundled because")) return `${text}; what it names at run time is not part of the bundle`;
   return text;
 }

@@ -13,22 +13,14 @@ const MOST_BYTES = 1024 * 1024;
  * (a build that was not run: then the usual names are looked for). `exists` says whether a file lies inside root.
  * Throws Fault BadRequest for a package.json that is not JSON or that names a file outside.
  */
-export async function packageMain(
-  root: string,
-  exists: (file: string) => Promise<boolean>,
-): Promise<string | undefined> {
+export async function packageMain(root: string, exists: (file: string) => Promise<boolean>): Promise<string | undefined> {
   const text = await readPackage(join(root, "package.json"));
   if (text === undefined) return undefined;
   let described: unknown;
   try {
     described = JSON.parse(text);
   } catch (thrown) {
-    throw new Fault(
-      "BadRequest",
-      `package.json is not JSON: ${shown(thrown instanceof Error ? thrown.message : "")}`,
-      undefined,
-      thrown,
-    );
+    throw new Fault("BadRequest", `package.json is not JSON: ${shown(thrown instanceof Error ? thrown.message : "")}`, undefined, thrown);
   }
   if (typeof described !== "object" || described === null) return undefined;
   const { exports: exported, main } = described as { exports?: unknown; main?: unknown };
@@ -36,10 +28,7 @@ export async function packageMain(
     if (named === undefined) continue;
     const file = normalize(named);
     if (file.startsWith("..") || file.startsWith("/") || file.includes("\0")) {
-      throw new Fault(
-        "BadRequest",
-        `package.json names ${shown(named)} as its entry, which is outside of the directory.`,
-      );
+      throw new Fault("BadRequest", `package.json names ${shown(named)} as its entry, which is outside of the directory.`);
     }
     for (const tail of TAILS) if (await exists(file + tail)) return normalize(file + tail);
   }

@@ -41,14 +41,10 @@ async function pack(
   vendored: ReadonlySet<string>,
   warnings: string[],
 ): Promise<Packed> {
-  const sources: Source[] = files
-    .filter((file) => file.name.endsWith(".py"))
-    .map(({ name, bytes }) => ({ name, bytes }));
+  const sources: Source[] = files.filter((file) => file.name.endsWith(".py")).map(({ name, bytes }) => ({ name, bytes }));
   const compiled = await compilePython(sources, main, handler);
   if (compiled.missing !== undefined)
-    warnings.push(
-      `${compiled.missing}; the code was not compiled, so mistakes show at the first call, which is also slower.`,
-    );
+    warnings.push(`${compiled.missing}; the code was not compiled, so mistakes show at the first call, which is also slower.`);
   const own = compiled.complaints.filter(({ file }) => !isVendored(file ?? "", vendored));
   if (own.length > 0) throw new Fault("BadCode", complain(own));
   if (compiled.complaints.length > 0)
@@ -56,10 +52,7 @@ async function pack(
       `${compiled.complaints.length} files of vendored packages do not compile with this Python, the first is ${shown(compiled.complaints[0]?.file ?? "")}.`,
     );
   if (compiled.handlerMissing)
-    throw new Fault(
-      "BadCode",
-      `${shown(main)} does not define "${handler}". Define it, or name the handler with --handler.`,
-    );
+    throw new Fault("BadCode", `${shown(main)} does not define "${handler}". Define it, or name the handler with --handler.`);
 
   const entries = new Map<string, Uint8Array>(files.map(({ name, bytes }) => [name, bytes]));
   for (const { name, bytes } of compiled.code) entries.set(`${name}c`, bytes);
@@ -94,9 +87,7 @@ function withoutEnvironments(files: readonly TreeFile[], warnings: string[]): Tr
     .filter(({ name }) => basename(name) === "pyvenv.cfg" && name.includes("/"))
     .map(({ name }) => name.slice(0, -"pyvenv.cfg".length));
   for (const root of roots)
-    warnings.push(
-      `${shown(root)} was left out: it is a virtual environment. Vendor packages with: pip install --target vendor PACKAGE`,
-    );
+    warnings.push(`${shown(root)} was left out: it is a virtual environment. Vendor packages with: pip install --target vendor PACKAGE`);
   return files.filter(({ name }) => !roots.some((root) => name.startsWith(root)));
 }
 
@@ -117,8 +108,7 @@ function hoist(files: readonly TreeFile[], warnings: string[]): TreeFile[] {
     if (placed.has(file.name)) hidden += 1;
     else placed.set(file.name, file);
   }
-  if (hidden > 0)
-    warnings.push(`${hidden} vendored files were left out because the function has files of the same name.`);
+  if (hidden > 0) warnings.push(`${hidden} vendored files were left out because the function has files of the same name.`);
   return [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -48,11 +48,7 @@ export async function readTree(root: string, leaveOut: (name: string, directory:
   return { files, warnings };
 }
 
-async function walk(
-  root: string,
-  leaveOut: (name: string, directory: boolean) => boolean,
-  warnings: string[],
-): Promise<Found[]> {
+async function walk(root: string, leaveOut: (name: string, directory: boolean) => boolean, warnings: string[]): Promise<Found[]> {
   const found: Found[] = [];
   // Each directory carries the real paths above it: one that is its own ancestor is a circle.
   const waiting: { name: string; real: string; above: readonly string[] }[] = [{ name: "", real: root, above: [] }];
@@ -119,12 +115,7 @@ async function list(directory: string, name: string) {
   try {
     return await opendir(directory);
   } catch (thrown) {
-    throw new Fault(
-      "BadRequest",
-      `${name === "" ? "The directory" : shown(name)} cannot be read: ${reason(thrown)}.`,
-      undefined,
-      thrown,
-    );
+    throw new Fault("BadRequest", `${name === "" ? "The directory" : shown(name)} cannot be read: ${reason(thrown)}.`, undefined, thrown);
   }
 }
 
@@ -148,8 +139,5 @@ async function readBounded(path: string, size: number): Promise<Uint8Array> {
 
 function tooManyFiles(): Fault {
   const most = LIMITS.bundleFiles.value;
-  return new Fault(
-    "BundleTooLarge",
-    `The directory holds more than ${most} files; a bundle is made of ${most} at most.`,
-  );
+  return new Fault("BundleTooLarge", `The directory holds more than ${most} files; a bundle is made of ${most} at most.`);
 }

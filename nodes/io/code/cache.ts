@@ -87,8 +87,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
       if (name.startsWith("tmp-")) await rm(join(directory, name), { force: true });
       else if (DIGEST.test(name)) {
         const info = await stat(fileOf(name)).catch(() => undefined);
-        if (info?.isFile())
-          found.push({ digest: name, size: info.size, usedAt: info.mtimeMs, held: 0, onDisk: true, checked: false });
+        if (info?.isFile()) found.push({ digest: name, size: info.size, usedAt: info.mtimeMs, held: 0, onDisk: true, checked: false });
       }
     }
     for (const entry of found.sort((a, b) => a.usedAt - b.usedAt)) {
@@ -106,9 +105,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
     if (onDisk) fileBytes -= entry.size;
     const removal = Promise.all([
       cachedData.forget(digest),
-      onDisk
-        ? rm(fileOf(digest), { force: true }).catch((thrown: unknown) => failed("remove a file", thrown))
-        : undefined,
+      onDisk ? rm(fileOf(digest), { force: true }).catch((thrown: unknown) => failed("remove a file", thrown)) : undefined,
     ]).then(() => void leaving.delete(digest));
     leaving.set(digest, removal);
     return removal;
@@ -137,10 +134,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
     return undefined;
   }
 
-  async function download(
-    digest: string,
-    held: Entry | undefined,
-  ): Promise<{ entry: Entry; bytes: Uint8Array; downloaded: true }> {
+  async function download(digest: string, held: Entry | undefined): Promise<{ entry: Entry; bytes: Uint8Array; downloaded: true }> {
     const bytes = await fetch(digest);
     if (sha256(bytes) !== digest) throw new Fault("CodeUnavailable", `The code ${digest} came with another content.`);
     count.downloads += 1;
@@ -172,8 +166,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
     if (bytes !== undefined) return { entry, bytes, downloaded: false };
     if (!entry.onDisk) return download(digest, entry);
     const large = entry.size > LIMITS.codeSmall.value;
-    if (large && entry.checked && (await isThere(fileOf(digest), entry.size)))
-      return { entry, bytes: undefined, downloaded: false };
+    if (large && entry.checked && (await isThere(fileOf(digest), entry.size))) return { entry, bytes: undefined, downloaded: false };
     const read = await fromDisk(entry);
     if (read === undefined) return download(digest, entry);
     entry.checked = true;

@@ -36,9 +36,7 @@ function isFrame(line: string): boolean {
 function frame(line: string, trace: TraceMap | null): string | undefined {
   if (!line.includes("function.cjs:")) {
     // All user code is in the bundle, so a frame in another file is the runtime's.
-    return line.includes("node:internal") || /(\(|at (async )?)(file:\/\/)?\/[^()]*\.[cm]?js:\d+:\d+\)?$/.test(line)
-      ? undefined
-      : line;
+    return line.includes("node:internal") || /(\(|at (async )?)(file:\/\/)?\/[^()]*\.[cm]?js:\d+:\d+\)?$/.test(line) ? undefined : line;
   }
   let known = false;
   const mapped = line.replace(PLACE, (place, row: string, column: string) => {
@@ -71,13 +69,13 @@ function decode(map: Uint8Array): TraceMap | null {
 function read(map: Uint8Array): TraceMap | null {
   if (map.length === 0 || map.length > LIMITS.sourceMap.value) return null;
   try {
-    const { version, sources, names, mappings } = JSON.parse(
-      Buffer.from(map.buffer, map.byteOffset, map.length).toString(),
-    ) as Record<string, unknown>;
+    const { version, sources, names, mappings } = JSON.parse(Buffer.from(map.buffer, map.byteOffset, map.length).toString()) as Record<
+      string,
+      unknown
+    >;
     // Decoding costs many times the length of the text, so the length is what is bounded.
     if (version !== 3 || typeof mappings !== "string" || mappings.length > LIMITS.mappings.value) return null;
-    if (!Array.isArray(sources) || !sources.every((source) => source === null || typeof source === "string"))
-      return null;
+    if (!Array.isArray(sources) || !sources.every((source) => source === null || typeof source === "string")) return null;
     return new TraceMap({
       version,
       sources,

@@ -82,8 +82,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
       const { data, headers } = await nc.request(`$JS.API.DIRECT.GET.OBJ_${bucket}`, wanted, opening);
       sequence = Number(headers?.get("Nats-Sequence"));
       // A replica that is behind has no such chunk yet.
-      if (headers?.get("Nats-Subject") !== subject || !(sequence > 0) || data.length === 0)
-        throw new Error("a chunk is missing");
+      if (headers?.get("Nats-Subject") !== subject || !(sequence > 0) || data.length === 0) throw new Error("a chunk is missing");
       if (data.length > size - at) throw new Error("it has more bytes than its description says");
       whole.set(data, at);
       at += data.length;
@@ -120,8 +119,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
       try {
         // The broker's own digest is compared, so that deploying again repairs an object with wrong content.
         const stored = (await find(digest))?.digest;
-        if (stored?.replace("SHA-256=", "").replace(/=+$/, "") === Buffer.from(digest, "hex").toString("base64url"))
-          return false;
+        if (stored?.replace("SHA-256=", "").replace(/=+$/, "") === Buffer.from(digest, "hex").toString("base64url")) return false;
         if (map !== undefined && map.length <= LIMITS.sourceMap.value) await upload(`${digest}.map`, map);
         await upload(digest, code);
         return true;
@@ -134,12 +132,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
       try {
         return await download(`${digest}.map`, LIMITS.sourceMap.value, false);
       } catch (thrown) {
-        throw new Fault(
-          "CodeUnavailable",
-          `The source map of ${digest} cannot be read: ${said(thrown)}.`,
-          undefined,
-          thrown,
-        );
+        throw new Fault("CodeUnavailable", `The source map of ${digest} cannot be read: ${said(thrown)}.`, undefined, thrown);
       }
     },
     async has(digest) {

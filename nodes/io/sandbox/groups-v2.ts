@@ -25,7 +25,7 @@ const NEEDED = ["cpu", "memory", "pids"] as const;
 const MB = 1024 * 1024;
 
 /** cpu.weight (1..10000, default 100) for version 1 shares (2..262144, default 1024), as systemd and runc convert. */
-export function weightOf(shares: number): number {
+function weightOf(shares: number): number {
   return Math.min(10_000, Math.max(1, Math.round(1 + ((shares - 2) * 9_999) / 262_142)));
 }
 

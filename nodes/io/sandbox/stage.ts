@@ -22,8 +22,6 @@ import type { RuntimeName } from "../../../actors/instance/sandbox.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { type Bound, type Interpreter, librariesOf, openToAll } from "./interpreter.ts";
 
-export { pythonInterpreter } from "./interpreter.ts";
-
 /**
  * Copies the folder of a bootstrap, so that a box never sees where this program is installed, and compiles what is in it
  * for Python: a box that starts may not write what it compiled. Returns the bootstrap's file name.

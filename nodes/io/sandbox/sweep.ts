@@ -8,7 +8,7 @@ import { OWNER_FILE } from "./owner.ts";
 import { strays } from "./process-table.ts";
 
 /** What an agent makes in its run directory: its door, its instances, the roots of boxes. */
-export const RUN_ENTRIES = ["agent", "i", "root"] as const;
+const RUN_ENTRIES = ["agent", "i", "root"] as const;
 
 /** Empties every group below the root and removes the directory's contents. Returns complaints about what stayed. */
 export async function sweep(groups: Groups | undefined, runDirectory: string): Promise<string[]> {

@@ -84,7 +84,16 @@ test("a reply subject outside callers' inboxes is never answered, and nothing ru
   await clock.settle();
   const answered: string[] = [];
   broker.tap((packet) => answered.push(packet.subject));
-  const forged = ["_pilot.node.frontend-1.sync", "_pilot.host.h1", "pilot.fn.main.echo", "_INBOX.*.x", "_INBOX.", "_INBOX.a..b", `_INBOX.${"x".repeat(4_096)}`, "$JS.API.STREAM.DELETE.KV_pilot_functions"];
+  const forged = [
+    "_pilot.node.frontend-1.sync",
+    "_pilot.host.h1",
+    "pilot.fn.main.echo",
+    "_INBOX.*.x",
+    "_INBOX.",
+    "_INBOX.a..b",
+    `_INBOX.${"x".repeat(4_096)}`,
+    "$JS.API.STREAM.DELETE.KV_pilot_functions",
+  ];
   for (const reply of forged) {
     caller.call("pilot.fn.main.echo", "x", undefined, reply);
     caller.call("pilot.fn.main.nothing", "x", undefined, reply);
@@ -186,7 +195,17 @@ test("F002 code in the request is placed by its digest and needs no registered f
 
 test("F002 malformed code requests are refused with what is wrong", async (t) => {
   const { clock, caller, host } = await open();
-  for (const body of ["", "not json", "[]", "{}", '{"code":""}', '{"code":"x","runtime":"cobol"}', '{"code":"x","surprise":1}', '{"code":"x","memoryMb":-1}']) caller.call("pilot.inline.main", body);
+  for (const body of [
+    "",
+    "not json",
+    "[]",
+    "{}",
+    '{"code":""}',
+    '{"code":"x","runtime":"cobol"}',
+    '{"code":"x","surprise":1}',
+    '{"code":"x","memoryMb":-1}',
+  ])
+    caller.call("pilot.inline.main", body);
   caller.call("pilot.inline.main.more", '{"code":"x"}');
   await clock.settle();
   t.is(caller.replies.length, 9);
@@ -231,7 +250,10 @@ test("an idempotent call that ran when its host died runs again", async (t) => {
   t.is(host.orders[1]?.head.call, host.orders[0]?.head.call);
   if (host.orders[1]) host.finish(host.orders[1]);
   await clock.settle();
-  t.deepEqual(caller.replies.map((reply) => reply.body), ["done again"]);
+  t.deepEqual(
+    caller.replies.map((reply) => reply.body),
+    ["done again"],
+  );
 });
 
 test("calls waiting at a scheduler that dies are placed by its successor, once", async (t) => {
@@ -253,7 +275,10 @@ test("calls waiting at a scheduler that dies are placed by its successor, once",
     host.announce({ instances: [instance({ spares: 8, memoryMb: 4_096 })] });
   }
   await clock.settle();
-  t.deepEqual(host.orders.map((order) => order.body).sort(), Array.from({ length: 10 }, (_, nth) => `w${nth}`));
+  t.deepEqual(
+    host.orders.map((order) => order.body).sort(),
+    Array.from({ length: 10 }, (_, nth) => `w${nth}`),
+  );
 });
 
 test("with no scheduler at all a call ends as Unavailable when the time it may wait is over, and one that may wait longer is served by a scheduler that comes", async (t) => {
@@ -270,7 +295,10 @@ test("with no scheduler at all a call ends as Unavailable when the time it may w
   const host = path.host();
   host.announce({ instances: [warmInstance("w1")] });
   await path.clock.advance(1_000);
-  t.deepEqual(host.orders.map((order) => order.body), ["patient"]);
+  t.deepEqual(
+    host.orders.map((order) => order.body),
+    ["patient"],
+  );
 });
 
 test("draining leaves the desk and ends when the calls it holds are done", async (t) => {

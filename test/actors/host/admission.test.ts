@@ -1,6 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
-import { admit, type AdmissionView } from "../../../actors/host/admission.ts";
+import { type AdmissionView, admit } from "../../../actors/host/admission.ts";
 
 const views = fc.record<AdmissionView>({
   queued: fc.nat(2_000),

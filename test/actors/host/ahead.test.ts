@@ -39,7 +39,12 @@ test("no more calls stand ahead than the wait behind them is worth, and none whe
   fc.assert(
     fc.property(fc.double({ min: 0, max: 100, noNaN: true }), fc.integer({ min: 0, max: 1_000_000 }), (meanRunMs, bodyBytes) => {
       const depth = aheadDepth({ meanRunMs, givesBack: true, bodyBytes });
-      return depth >= 0 && depth <= LIMITS.callsAhead.value && depth * meanRunMs <= LIMITS.aheadWait.value + 1e-9 && (bodyBytes <= LIMITS.aheadBody.value || depth === 0);
+      return (
+        depth >= 0 &&
+        depth <= LIMITS.callsAhead.value &&
+        depth * meanRunMs <= LIMITS.aheadWait.value + 1e-9 &&
+        (bodyBytes <= LIMITS.aheadBody.value || depth === 0)
+      );
     }),
   );
   t.is(aheadDepth({ meanRunMs: 0.05, givesBack: false, bodyBytes: 1 }), 0);
@@ -98,7 +103,10 @@ test("a call that stands ahead can be cancelled, and the others are not hurt", a
   const { cancelled } = await r.settled(r.outside.ask(cancelOnHost, ["h1"], { call: ids[1]?.call ?? "" }));
   t.true(cancelled);
   await r.clock.advance(200);
-  t.deepEqual(ordered.map((sent) => sent.reply.error), [undefined, "Cancelled", undefined]);
+  t.deepEqual(
+    ordered.map((sent) => sent.reply.error),
+    [undefined, "Cancelled", undefined],
+  );
 });
 
 test("whatever lengths the calls of a short function have, each is answered exactly once", async (t) => {
@@ -107,7 +115,10 @@ test("whatever lengths the calls of a short function have, each is answered exac
       const r = await short(t);
       const sent = lengths.map((ms) => r.direct("pace", String(ms)));
       await r.clock.advance(3_000);
-      return sent.every((call, at) => call.reply.body === String(lengths[at]) || call.reply.body === "") && r.host.describe().counters["frames.late"] === undefined;
+      return (
+        sent.every((call, at) => call.reply.body === String(lengths[at]) || call.reply.body === "") &&
+        r.host.describe().counters["frames.late"] === undefined
+      );
     }),
     { numRuns: 25 },
   );

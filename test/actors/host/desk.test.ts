@@ -1,7 +1,7 @@
 import test from "ava";
+import { timeOfCall } from "../../../protocol/call-id.ts";
 import { encode } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { timeOfCall } from "../../../protocol/call-id.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { bytesOf, type Rig, rig } from "./rig.ts";
 
@@ -84,7 +84,8 @@ test("a direct call with a reply subject that may not be answered is dropped and
   r.broker.tap((packet) => {
     if (packet.from === "h1") seen.push(packet.subject);
   });
-  for (const reply of ["_pilot.agent.h1.recall", "pilot.fn.main.echo", `_INBOX.${"x".repeat(4_096)}`, "_pilot.inbox.host.h2.1"]) r.direct("echo", "x", undefined, reply);
+  for (const reply of ["_pilot.agent.h1.recall", "pilot.fn.main.echo", `_INBOX.${"x".repeat(4_096)}`, "_pilot.inbox.host.h2.1"])
+    r.direct("echo", "x", undefined, reply);
   r.outside.send(SUBJECT.fn("main", "echo"), bytesOf("no reply"));
   await r.clock.settle();
   t.is(r.counter("direct.badReply"), 5);
@@ -201,7 +202,15 @@ test("a grant that is not renewed ends by the host's own clock", async (t) => {
 });
 
 test("a new version under the grant: no call is answered by the old one any more", async (t) => {
-  const r = await rig(t, {}, { sleep: { run: (body, context) => context.sleep(Number(new TextDecoder().decode(body))).then(() => bytesOf(`v${context.load.version}`)) } });
+  const r = await rig(
+    t,
+    {},
+    {
+      sleep: {
+        run: (body, context) => context.sleep(Number(new TextDecoder().decode(body))).then(() => bytesOf(`v${context.load.version}`)),
+      },
+    },
+  );
   r.withDesk();
   r.withKeeper();
   await ready(r, "sleep", "1");

@@ -95,16 +95,20 @@ test("an unknown frame, and one that makes no sense at its moment, end the conta
 
 test("a forged or late result changes nothing", async (t) => {
   const none = new Uint8Array(0);
-  const r = await rig(t, {}, {
-    forger: {
-      run(_, context) {
-        context.sendFrame(19, 0, 4_000, none, bytesOf("forged"));
-        context.sendFrame(19, 0, 1, none, bytesOf("first"));
-        context.sendFrame(19, 0, 1, none, bytesOf("second"));
-        return new Promise(() => undefined);
+  const r = await rig(
+    t,
+    {},
+    {
+      forger: {
+        run(_, context) {
+          context.sendFrame(19, 0, 4_000, none, bytesOf("forged"));
+          context.sendFrame(19, 0, 1, none, bytesOf("first"));
+          context.sendFrame(19, 0, 1, none, bytesOf("second"));
+          return new Promise(() => undefined);
+        },
       },
     },
-  });
+  );
   const sent = r.call("forger", "warm");
   await r.clock.settle();
   t.is(sent.reply.body, "first");
@@ -124,13 +128,17 @@ test("an exception is a HandlerError with the function's own stack, and its cont
 });
 
 test("a container that reports an unhandled rejection, and then exits, is not used again", async (t) => {
-  const r = await rig(t, {}, {
-    rejects: {
-      run() {
-        throw new Error("Unhandled rejection: lost");
+  const r = await rig(
+    t,
+    {},
+    {
+      rejects: {
+        run() {
+          throw new Error("Unhandled rejection: lost");
+        },
       },
     },
-  });
+  );
   r.call("rejects", "warm");
   await r.clock.settle();
   const next = r.call("rejects", "hot");
@@ -160,7 +168,11 @@ test("a result that cannot be sent is BadResult, and one that is too large is Re
 });
 
 test("code that cannot be loaded is a HandlerError for every call that waits for it, and is not loaded again without end", async (t) => {
-  const r = await rig(t, {}, { broken: { loadMs: 20, loadError: { type: "SyntaxError", message: "unexpected )", stack: "at function.cjs:2:2" } } as never });
+  const r = await rig(
+    t,
+    {},
+    { broken: { loadMs: 20, loadError: { type: "SyntaxError", message: "unexpected )", stack: "at function.cjs:2:2" } } as never },
+  );
   const first = r.call("broken", "warm");
   await r.clock.settle();
   const second = r.call("broken", "hot");
@@ -228,16 +240,20 @@ test("when the spawner dies the calls that run get InstanceLost, those that wait
 });
 
 test("a call that waits behind one that crashes its container is run in another", async (t) => {
-  const r = await rig(t, {}, {
-    once: {
-      async run(body, context) {
-        await context.sleep(10);
-        if (body.length === 0) context.exit(1);
-        await context.sleep(10);
-        return body.slice();
+  const r = await rig(
+    t,
+    {},
+    {
+      once: {
+        async run(body, context) {
+          await context.sleep(10);
+          if (body.length === 0) context.exit(1);
+          await context.sleep(10);
+          return body.slice();
+        },
       },
     },
-  });
+  );
   const first = r.call("once", "warm", "");
   await r.clock.settle();
   const second = r.call("once", "hot", "fine");
@@ -247,13 +263,17 @@ test("a call that waits behind one that crashes its container is run in another"
 });
 
 test("a hostile error text of a function fits into one header line and a bounded body", async (t) => {
-  const r = await rig(t, {}, {
-    evil: {
-      run() {
-        throw new Error(`x\r\nPilot-Rung: forged\n${"ü\u0000".repeat(50_000)}`);
+  const r = await rig(
+    t,
+    {},
+    {
+      evil: {
+        run() {
+          throw new Error(`x\r\nPilot-Rung: forged\n${"ü\u0000".repeat(50_000)}`);
+        },
       },
     },
-  });
+  );
   const sent = r.call("evil", "warm", "", { trace: false });
   await r.clock.settle();
   t.notRegex(sent.reply.message, /[\u0000-\u001f]/);

@@ -39,7 +39,13 @@ function call(container: SandboxedContainer, number: number, body: string): void
   container.send(FRAME.call, 0, number, extra, bytesOf(body));
 }
 
-const order = (container: string, instance = "i1") => ({ instance, container, runtime: "node" as const, instanceMb: 1_024, network: false });
+const order = (container: string, instance = "i1") => ({
+  instance,
+  container,
+  runtime: "node" as const,
+  instanceMb: 1_024,
+  network: false,
+});
 
 function setup(): { clock: ManualClock; sandbox: FakeSandbox } {
   const clock = new ManualClock();
@@ -72,7 +78,11 @@ test("a container boots, loads and answers in real frames", async (t) => {
 test("boots are queued one per core, and urgent ones go first", async (t) => {
   const { clock, sandbox } = setup();
   const ready: string[] = [];
-  for (const [id, urgent] of [["a", false], ["b", false], ["c", true]] as const) {
+  for (const [id, urgent] of [
+    ["a", false],
+    ["b", false],
+    ["c", true],
+  ] as const) {
     void sandbox.start(order(id), urgent).then((container) => ready.push(container.id));
   }
   await clock.advance(30);
@@ -101,7 +111,10 @@ test("a broken stream ends the container as protocol, and throws nothing into th
   load(container, "garbage");
   call(container, 1, "");
   await clock.settle();
-  t.deepEqual(heard.ends.map(({ kind }) => kind), ["protocol"]);
+  t.deepEqual(
+    heard.ends.map(({ kind }) => kind),
+    ["protocol"],
+  );
 });
 
 test("a frozen container does nothing until it is thawed, and can be stopped while frozen", async (t) => {

@@ -24,10 +24,7 @@ test("F040 an instance stays as long as one of its containers does", async (t) =
   r.call("sleep", "own", "1", { keepAliveMs: 5_000 }, r.active[0]?.id);
   await r.clock.advance(1_500);
   t.is(r.active.length, 1);
-  t.deepEqual(
-    r.active[0]?.containers.map(({ function: name, state }) => name ?? state).sort(),
-    ["sleep", "spare"],
-  );
+  t.deepEqual(r.active[0]?.containers.map(({ function: name, state }) => name ?? state).sort(), ["sleep", "spare"]);
 });
 
 test("F018 an instance that served an account never becomes warm again", async (t) => {
@@ -51,13 +48,20 @@ test("F018 an instance that served an account never becomes warm again", async (
 test("F021 other pool targets are in force when sync answers: surplus is gone, what is missing boots", async (t) => {
   const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 3 }] });
   t.is(r.instances.length, 3);
-  await r.settled(r.outside.ask(syncNode, ["h1"], { pools: [{ runtime: "node", memoryMb: 1_024, warm: 1 }, { runtime: "python", memoryMb: 512, warm: 1 }] }));
+  await r.settled(
+    r.outside.ask(syncNode, ["h1"], {
+      pools: [
+        { runtime: "node", memoryMb: 1_024, warm: 1 },
+        { runtime: "python", memoryMb: 512, warm: 1 },
+      ],
+    }),
+  );
   t.is(r.instances.filter(({ runtime, state }) => runtime === "node" && state === "warm").length, 1);
   await r.clock.advance(100);
-  t.deepEqual(
-    r.instances.map(({ runtime, memoryMb, state }) => `${runtime} ${memoryMb} ${state}`).sort(),
-    ["node 1024 warm", "python 512 warm"],
-  );
+  t.deepEqual(r.instances.map(({ runtime, memoryMb, state }) => `${runtime} ${memoryMb} ${state}`).sort(), [
+    "node 1024 warm",
+    "python 512 warm",
+  ]);
 });
 
 test("an active instance keeps a spare while another container fits, and none when it is full", async (t) => {
@@ -102,7 +106,9 @@ test("provision of code that cannot be loaded rejects with the reason, and one w
   const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 1 }] });
   const wanted = { account: "main", function: "nothing", version: 1, memoryMb: 128, keepAliveMs: 60_000, rung: "warm" as const };
   await t.throwsAsync(r.settled(r.outside.ask(provisionContainer, ["h1"], wanted)), { name: "HandlerError" });
-  await t.throwsAsync(r.settled(r.outside.ask(provisionContainer, ["h1"], { ...wanted, rung: "own", instance: "none" })), { name: "Unavailable" });
+  await t.throwsAsync(r.settled(r.outside.ask(provisionContainer, ["h1"], { ...wanted, rung: "own", instance: "none" })), {
+    name: "Unavailable",
+  });
 });
 
 test("cancel ends a call that runs and one that waits, and each caller hears Cancelled", async (t) => {
@@ -124,7 +130,9 @@ test("F028 a finished call is found by its id, with both ends of its clock", asy
   const r = await rig(t);
   const sent = r.call("sleep", "warm", "30");
   await r.clock.advance(100);
-  const { record } = (await r.settled(r.outside.ask(findCall, ["h1"], { call: sent.id }))) as { record: { startedAt: number; endedAt: number } };
+  const { record } = (await r.settled(r.outside.ask(findCall, ["h1"], { call: sent.id }))) as {
+    record: { startedAt: number; endedAt: number };
+  };
   t.is(record.endedAt - record.startedAt, 30);
   t.deepEqual(await r.settled(r.outside.ask(findCall, ["h1"], { call: "nothing" })), {});
 });

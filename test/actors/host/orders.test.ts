@@ -35,7 +35,10 @@ test("a call that was taken here before is refused as a duplicate, and runs once
   await r.clock.settle();
   t.is(sent.replies.length, 1);
   t.is(r.counter("refused.duplicate"), 1);
-  t.is(r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0), 1);
+  t.is(
+    r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0),
+    1,
+  );
 });
 
 test("two orders of one call while its version is being looked up run it once", async (t) => {
@@ -45,7 +48,10 @@ test("two orders of one call while its version is being looked up run it once", 
   r.order(head, "1");
   await r.clock.settle();
   t.is(r.counter("refused.duplicate"), 1);
-  t.is(r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0), 1);
+  t.is(
+    r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0),
+    1,
+  );
 });
 
 test("an order without a back subject is dropped, one with a hostile inbox behind it is refused and never answered there", async (t) => {
@@ -76,7 +82,12 @@ test("an answer to one of our own nodes' inboxes is sent", async (t) => {
 
 test("garbage and half heads are refused as malformed, and the next call works", async (t) => {
   const r = await rig(t);
-  for (const bytes of [new Uint8Array(0), new Uint8Array([255, 255, 1]), joinHead({ call: 7 }, bytesOf("x")), joinHead("text", bytesOf("x"))]) {
+  for (const bytes of [
+    new Uint8Array(0),
+    new Uint8Array([255, 255, 1]),
+    joinHead({ call: 7 }, bytesOf("x")),
+    joinHead("text", bytesOf("x")),
+  ]) {
     r.outside.send(SUBJECT.host("h1"), bytes, SUBJECT.back("k1", 500, 1, "_INBOX.c.x"));
   }
   await r.clock.settle();
@@ -88,18 +99,24 @@ test("garbage and half heads are refused as malformed, and the next call works",
 
 test("calls wait in the order they came, each gets the next free container, and the queue is bounded", async (t) => {
   const done: string[] = [];
-  const r = await rig(t, {}, {
-    note: {
-      async run(body, context) {
-        await context.sleep(1);
-        done.push(new TextDecoder().decode(body));
-        return null;
+  const r = await rig(
+    t,
+    {},
+    {
+      note: {
+        async run(body, context) {
+          await context.sleep(1);
+          done.push(new TextDecoder().decode(body));
+          return null;
+        },
       },
     },
-  });
+  );
   r.call("note", "warm", "0");
   await r.clock.settle();
-  const sent = Array.from({ length: LIMITS.hostQueue.value + 1 }, (_, index) => r.call("note", "hot", String(index + 1), { waitMs: 100_000 }));
+  const sent = Array.from({ length: LIMITS.hostQueue.value + 1 }, (_, index) =>
+    r.call("note", "hot", String(index + 1), { waitMs: 100_000 }),
+  );
   await r.clock.settle();
   t.is(sent.at(-1)?.refused, "queue-full");
   await r.clock.advance(LIMITS.hostQueue.value + 10);
@@ -184,9 +201,18 @@ test("what a frontend placed is reported as taken at once and as done within the
   await r.clock.settle();
   t.deepEqual(r.reports[0]?.taken, [head.number]);
   await r.clock.advance(LIMITS.announceEvery.value);
-  t.deepEqual(r.reports.map(({ taken }) => taken).flat(), [head.number]);
-  t.deepEqual(r.reports.map(({ done }) => done).flat(), [head.number]);
-  t.deepEqual(r.reports.map(({ placedTaken }) => placedTaken).flat(), []);
+  t.deepEqual(
+    r.reports.flatMap(({ taken }) => taken),
+    [head.number],
+  );
+  t.deepEqual(
+    r.reports.flatMap(({ done }) => done),
+    [head.number],
+  );
+  t.deepEqual(
+    r.reports.flatMap(({ placedTaken }) => placedTaken),
+    [],
+  );
 });
 
 test("F025 a hot order that finds every container busy is refused when a new container would be sooner, unless it says to queue", async (t) => {

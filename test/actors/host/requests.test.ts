@@ -94,16 +94,20 @@ test("publish goes below the account's own tree, and a subject with wildcards, s
 });
 
 test("kv keeps, gives and forgets values of the account; keys that are none are refused", async (t) => {
-  const r = await rig(t, {}, {
-    keeps: tries(async (context, key) => {
-      const before = await context.kv.get(key);
-      await context.kv.put(key, bytesOf("1"));
-      const after = text(await context.kv.get(key));
-      await context.kv.delete(key);
-      return `${String(before)} ${after}`;
-    }),
-    leaves: tries((context, key) => context.kv.put(key, bytesOf("mine"))),
-  });
+  const r = await rig(
+    t,
+    {},
+    {
+      keeps: tries(async (context, key) => {
+        const before = await context.kv.get(key);
+        await context.kv.put(key, bytesOf("1"));
+        const after = text(await context.kv.get(key));
+        await context.kv.delete(key);
+        return `${String(before)} ${after}`;
+      }),
+      leaves: tries((context, key) => context.kv.put(key, bytesOf("mine"))),
+    },
+  );
   const sent = r.call("keeps", "warm", "a/b.c");
   await r.clock.settle();
   t.is(sent.reply.body, "ok undefined 1");
@@ -120,27 +124,34 @@ test("kv keeps, gives and forgets values of the account; keys that are none are 
 
 test("requests are bounded per container, and those of a finished call are refused", async (t) => {
   const outcomes: string[] = [];
-  const r = await rig(t, {}, {
-    floods: {
-      run: async (_, context) => {
-        for (let index = 0; index < LIMITS.requestsInFlight.value + 5; index++) {
-          context.call("other").catch((error: Error) => outcomes.push(error.name));
-        }
-        await context.sleep(10);
-        return null;
+  const r = await rig(
+    t,
+    {},
+    {
+      floods: {
+        run: async (_, context) => {
+          for (let index = 0; index < LIMITS.requestsInFlight.value + 5; index++) {
+            context.call("other").catch((error: Error) => outcomes.push(error.name));
+          }
+          await context.sleep(10);
+          return null;
+        },
+      },
+      late: {
+        run: (_, context) => {
+          void context.sleep(50).then(() => context.publish("late").catch((error: Error) => outcomes.push(error.name)));
+          return null;
+        },
       },
     },
-    late: {
-      run: (_, context) => {
-        void context.sleep(50).then(() => context.publish("late").catch((error: Error) => outcomes.push(error.name)));
-        return null;
-      },
-    },
-  });
+  );
   r.outside.listen("_pilot.desk", { queue: "frontends" }, () => undefined);
   r.call("floods", "warm");
   await r.clock.advance(50);
-  t.deepEqual(outcomes, Array.from({ length: 5 }, () => "Throttled"));
+  t.deepEqual(
+    outcomes,
+    Array.from({ length: 5 }, () => "Throttled"),
+  );
   outcomes.length = 0;
   r.call("late", "own", "", {}, r.active[0]?.id);
   await r.clock.advance(100);
@@ -150,14 +161,19 @@ test("requests are bounded per container, and those of a finished call are refus
 
 test("a request frame that is garbage is answered, and hurts nobody", async (t) => {
   const none = new Uint8Array(0);
-  const r = await rig(t, {}, {
-    garbage: {
-      run: (_, context) => {
-        for (const extra of ["", "{", "null", "[]", '{"kind":"kv.get","call":1}', '{"kind":"boom","call":1}']) context.sendFrame(22, 0, 1, bytesOf(extra), none);
-        return null;
+  const r = await rig(
+    t,
+    {},
+    {
+      garbage: {
+        run: (_, context) => {
+          for (const extra of ["", "{", "null", "[]", '{"kind":"kv.get","call":1}', '{"kind":"boom","call":1}'])
+            context.sendFrame(22, 0, 1, bytesOf(extra), none);
+          return null;
+        },
       },
     },
-  });
+  );
   const sent = r.call("garbage", "warm");
   await r.clock.settle();
   t.is(sent.reply.error, undefined);
@@ -165,16 +181,20 @@ test("a request frame that is garbage is answered, and hurts nobody", async (t) 
 });
 
 test("F099 output becomes log lines tied to the call, and what is over the bound of a call is dropped with one line that says so", async (t) => {
-  const r = await rig(t, {}, {
-    talks: {
-      run: (body, context) => {
-        context.log("one\ntwo\n");
-        context.log("oops", "stderr");
-        for (let left = Number(text(body)); left > 0; left -= 32_768) context.log("x".repeat(32_768));
-        return null;
+  const r = await rig(
+    t,
+    {},
+    {
+      talks: {
+        run: (body, context) => {
+          context.log("one\ntwo\n");
+          context.log("oops", "stderr");
+          for (let left = Number(text(body)); left > 0; left -= 32_768) context.log("x".repeat(32_768));
+          return null;
+        },
       },
     },
-  });
+  );
   const sent = r.call("talks", "warm", "0");
   await r.clock.advance(100);
   const lines = r.logs.flatMap((logs) => logs.lines);
@@ -212,14 +232,18 @@ test("orders arrive in one piece whatever their body: a body of the limit is pas
 
 test("a container that floods its host with requests it may not send, and reads no answer, is ended", async (t) => {
   const none = new Uint8Array(0);
-  const r = await rig(t, {}, {
-    floods: {
-      run: (_, context) => {
-        for (let index = 0; index < 20_000; index++) context.sendFrame(22, 0, index, bytesOf("{"), none);
-        return new Promise(() => undefined);
+  const r = await rig(
+    t,
+    {},
+    {
+      floods: {
+        run: (_, context) => {
+          for (let index = 0; index < 20_000; index++) context.sendFrame(22, 0, index, bytesOf("{"), none);
+          return new Promise(() => undefined);
+        },
       },
     },
-  });
+  );
   const sent = r.call("floods", "warm", "", { timeoutMs: 60_000 });
   await r.clock.settle();
   t.is(sent.reply.error, "Crashed");

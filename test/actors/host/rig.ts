@@ -58,7 +58,7 @@ export const bytesOf = (value: string): Uint8Array => new TextEncoder().encode(v
 const digestOf = (code: string): string => createHash("sha256").update(code).digest("hex");
 
 /** Programs that most tests use, by name; a version runs the program of its function's name. */
-export const PROGRAMS: Record<string, FakeProgram> = {
+const PROGRAMS: Record<string, FakeProgram> = {
   echo: { run: (body) => body.slice() },
   sleep: {
     run: async (body, context) => {
@@ -100,7 +100,11 @@ export class Rig {
   readonly #replies = new Map<string, Reply[]>();
   #next = 1;
 
-  constructor(options: Partial<HostOptions>, programs: Record<string, FakeProgram>, sandbox: Partial<ConstructorParameters<typeof FakeSandbox>[0]>) {
+  constructor(
+    options: Partial<HostOptions>,
+    programs: Record<string, FakeProgram>,
+    sandbox: Partial<ConstructorParameters<typeof FakeSandbox>[0]>,
+  ) {
     this.sandbox = new FakeSandbox({ clock: this.clock, programs: { ...PROGRAMS, ...programs }, ...sandbox });
     for (const node of ["f1", "k1", "h2"]) {
       this.outside.hear(callReport, [node], (report) => this.reports.push({ ...report, to: node }));
@@ -182,7 +186,13 @@ export class Rig {
 
   /** Orders a call on a rung. */
   call(name: string, rung: NonNullable<CallHead["place"]>["rung"], body = "", change: Partial<CallHead> = {}, instance?: string): Sent {
-    return this.order(this.head(name, { ...change, place: { rung, by: "keeper", queue: true, ...(instance !== undefined && { instance }), ...change.place } }), body);
+    return this.order(
+      this.head(name, {
+        ...change,
+        place: { rung, by: "keeper", queue: true, ...(instance !== undefined && { instance }), ...change.place },
+      }),
+      body,
+    );
   }
 
   /** Calls the public subject. */

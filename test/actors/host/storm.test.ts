@@ -62,7 +62,11 @@ test("every call gets exactly one reply or one refusal, every taken call is repo
         if (act.kind === "order") {
           const active = r.active.filter(({ account }) => account === act.account);
           const instance = active[act.which % Math.max(1, active.length)]?.id;
-          const place = { rung: act.rung, by: act.which % 2 === 0 ? ("keeper" as const) : ("frontend" as const), ...(instance !== undefined && { instance }) };
+          const place = {
+            rung: act.rung,
+            by: act.which % 2 === 0 ? ("keeper" as const) : ("frontend" as const),
+            ...(instance !== undefined && { instance }),
+          };
           const { account, memoryMb, waitMs } = act;
           orders.push(r.order(r.head(act.name, { account, memoryMb, waitMs, timeoutMs: 100, keepAliveMs: 200, place }), "5"));
         } else if (act.kind === "direct") {
@@ -82,7 +86,8 @@ test("every call gets exactly one reply or one refusal, every taken call is repo
       const handed = r.toDesk.length + r.toKeeper.length;
       t.true(directs.filter(({ sent, granted }) => granted && sent.replies.length === 0).length <= handed);
       for (const { sent } of directs) t.true(sent.replies.length <= 1);
-      const sum = (key: "taken" | "done" | "placedTaken" | "placedDone"): number => r.reports.reduce((total, report) => total + report[key].length, 0);
+      const sum = (key: "taken" | "done" | "placedTaken" | "placedDone"): number =>
+        r.reports.reduce((total, report) => total + report[key].length, 0);
       t.is(sum("taken"), orders.filter(({ replies }) => replies.length === 1).length);
       t.is(sum("done"), sum("taken"));
       t.is(sum("placedDone"), sum("placedTaken"));
@@ -91,7 +96,10 @@ test("every call gets exactly one reply or one refusal, every taken call is repo
         Array.from({ length: 3 }, () => ({ state: "warm", usedMb: 0, containers: 1 })),
       );
       t.is(r.host.describe().usedMb, 3 * LIMITS.boxMemory.value);
-      t.deepEqual(r.log.find("error").filter(({ message }) => !message.includes("spawner")), []);
+      t.deepEqual(
+        r.log.find("error").filter(({ message }) => !message.includes("spawner")),
+        [],
+      );
       t.deepEqual(r.bus.caught, []);
       t.deepEqual(r.control.caught, []);
       await r.settled(r.host.close());

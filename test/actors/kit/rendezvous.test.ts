@@ -14,7 +14,13 @@ test("when a member leaves, only its own keys move", (t) => {
     fc.property(fc.string(), ids, fc.nat(), (key, members, at) => {
       const gone = members[at % members.length];
       const before = rendezvous(key, members);
-      return before === gone || rendezvous(key, members.filter((member) => member !== gone)) === before;
+      return (
+        before === gone ||
+        rendezvous(
+          key,
+          members.filter((member) => member !== gone),
+        ) === before
+      );
     }),
   );
   t.pass();

@@ -2,7 +2,8 @@ import test from "ava";
 import { BUSY_STAYS_MS, BUSY_WINDOW_MS, Classes } from "../../../actors/scheduler/classes.ts";
 import { announcement } from "../../support/fleet.ts";
 
-const counted = (calls: number, epoch = "e1") => announcement({ epoch, functions: [{ account: "main", function: "echo", calls, meanRunMs: 1, queued: 0 }] });
+const counted = (calls: number, epoch = "e1") =>
+  announcement({ epoch, functions: [{ account: "main", function: "echo", calls, meanRunMs: 1, queued: 0 }] });
 
 test("a function without history is rare, and busy after its third call in ten seconds", (t) => {
   const classes = new Classes();

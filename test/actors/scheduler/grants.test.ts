@@ -19,7 +19,13 @@ const record = (change: Partial<FunctionRecord> = {}, settings: Partial<Function
   changedAt: 0,
   ...change,
 });
-const account = (change: Partial<AccountRecord> = {}): AccountRecord => ({ name: "main", containers: 5, active: true, createdAt: 0, ...change });
+const account = (change: Partial<AccountRecord> = {}): AccountRecord => ({
+  name: "main",
+  containers: 5,
+  active: true,
+  createdAt: 0,
+  ...change,
+});
 
 test("only a function whose calls need no decision is granted", (t) => {
   t.truthy(termsOf(record(), account(), true));
@@ -27,7 +33,21 @@ test("only a function whose calls need no decision is granted", (t) => {
   t.is(termsOf(record({}, { direct: false }), account(), true), undefined);
   t.is(termsOf(record({}, { class: "rare" }), account(), true), undefined);
   t.truthy(termsOf(record({}, { class: "busy" }), account(), false));
-  t.is(termsOf(record({ aliases: { live: [{ version: 1, weight: 50 }, { version: 2, weight: 50 }] } }), account(), true), undefined);
+  t.is(
+    termsOf(
+      record({
+        aliases: {
+          live: [
+            { version: 1, weight: 50 },
+            { version: 2, weight: 50 },
+          ],
+        },
+      }),
+      account(),
+      true,
+    ),
+    undefined,
+  );
   t.is(termsOf(record({ aliases: {} }), account(), true), undefined);
   t.is(termsOf(record(), account({ active: false }), true), undefined);
   t.is(termsOf(record(), account({ memoryMb: 64 }), true), undefined);
@@ -53,7 +73,10 @@ async function granted() {
     return { refused: [] };
   });
   const announce = () =>
-    host.announce({ instances: [instance({ usedMb: 128, slots: [{ key: "main.echo.1@128", idle: 1, busy: 0, loading: 0 }] })], functions: [{ account: "main", function: "echo", calls: 1, meanRunMs: 1, queued: 0 }] });
+    host.announce({
+      instances: [instance({ usedMb: 128, slots: [{ key: "main.echo.1@128", idle: 1, busy: 0, loading: 0 }] })],
+      functions: [{ account: "main", function: "echo", calls: 1, meanRunMs: 1, queued: 0 }],
+    });
   announce();
   await path.clock.advance(300);
   return { ...path, scheduler, grants, recalls, agent, announce };
@@ -101,7 +124,12 @@ test("a host that cannot be reached for a recall is waited for until its grant h
   const { broker, clock, grants } = await granted();
   const operator = new MemoryBus(broker, "operator");
   let acknowledged = false;
-  const sync = operator.ask(syncNode, ["scheduler-1"], { function: { key: "main.echo", revision: (grants.at(-1)?.epoch ?? 0) + 1, record: null } }, 20_000);
+  const sync = operator.ask(
+    syncNode,
+    ["scheduler-1"],
+    { function: { key: "main.echo", revision: (grants.at(-1)?.epoch ?? 0) + 1, record: null } },
+    20_000,
+  );
   void sync.then(() => (acknowledged = true));
   await clock.advance(1_000);
   t.false(acknowledged);

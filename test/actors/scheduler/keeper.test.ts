@@ -32,7 +32,13 @@ test("F022 parallel first calls take one warm instance; the others wait and beco
   for (let nth = 0; nth < 5; nth++) caller.call("pilot.fn.main.echo", `${nth}`);
   await clock.settle();
   t.is(host.orders.length, 1);
-  host.announce({ instances: [instance({ id: "w1", usedMb: 128, spares: 0, slots: [{ key: ECHO, idle: 0, busy: 0, loading: 1 }] }), warmInstance("w2"), warmInstance("w3")] });
+  host.announce({
+    instances: [
+      instance({ id: "w1", usedMb: 128, spares: 0, slots: [{ key: ECHO, idle: 0, busy: 0, loading: 1 }] }),
+      warmInstance("w2"),
+      warmInstance("w3"),
+    ],
+  });
   if (host.orders[0]) host.take(host.orders[0]);
   await clock.settle();
   t.is(host.orders.length, 5);
@@ -86,7 +92,10 @@ test("what finds no place waits, is placed when room appears, and is Throttled w
   t.truthy(caller.replies[0]?.header("Pilot-Retry-After"));
   host.announce({ instances: [warmInstance("w1")] });
   await clock.settle();
-  t.deepEqual(host.orders.map((order) => order.body), ["patient"]);
+  t.deepEqual(
+    host.orders.map((order) => order.body),
+    ["patient"],
+  );
 });
 
 test("a host that looks absent is tried again, and the call is not placed elsewhere while it may be alive", async (t) => {
@@ -135,10 +144,19 @@ test("long direct calls of a host that dies are answered by the keeper", async (
   await clock.settle();
   const asHost = new MemoryBus(broker, "h1-control");
   const empty = { from: "h1", epoch: "e1", taken: [], done: [], placedTaken: [], placedDone: [] };
-  asHost.tell(callReport, ["scheduler-1"], { ...empty, long: [{ call: "c1", reply: "_INBOX.caller.long" }, { call: "c2", reply: "_INBOX.caller.ended" }] });
+  asHost.tell(callReport, ["scheduler-1"], {
+    ...empty,
+    long: [
+      { call: "c1", reply: "_INBOX.caller.long" },
+      { call: "c2", reply: "_INBOX.caller.ended" },
+    ],
+  });
   asHost.tell(callReport, ["scheduler-1"], { ...empty, longEnded: ["c2"] });
   await clock.advance(LIMITS.hostSilence.value + 500);
-  t.deepEqual(caller.replies.map((reply) => reply.error), ["InstanceLost"]);
+  t.deepEqual(
+    caller.replies.map((reply) => reply.error),
+    ["InstanceLost"],
+  );
 });
 
 test("a call for which there is no room holds back no call of the same function that needs less", async (t) => {
@@ -148,7 +166,10 @@ test("a call for which there is no room holds back no call of the same function 
   caller.call("pilot.fn.main.echo", "large", { "Pilot-Memory": "1500" });
   caller.call("pilot.fn.main.echo", "small");
   await clock.settle();
-  t.deepEqual(host.orders.map(({ body }) => body), ["small"]);
+  t.deepEqual(
+    host.orders.map(({ body }) => body),
+    ["small"],
+  );
 });
 
 test("with more waiting functions than are looked at in one go, one of which a container becomes idle is served at once, and all others in turn", async (t) => {
@@ -160,9 +181,16 @@ test("with more waiting functions than are looked at in one go, one of which a c
   for (const name of names) caller.call(`pilot.fn.main.${name}`, name, { "Pilot-Deadline": "60000" });
   await clock.advance(50);
   t.is(host.orders.length, 0);
-  host.announce({ memoryMb: 128, usedMb: 128, instances: [instance({ usedMb: 128, memoryMb: 128, slots: [{ key: "main.f250.1@128", idle: 1, busy: 0, loading: 0 }] })] });
+  host.announce({
+    memoryMb: 128,
+    usedMb: 128,
+    instances: [instance({ usedMb: 128, memoryMb: 128, slots: [{ key: "main.f250.1@128", idle: 1, busy: 0, loading: 0 }] })],
+  });
   await clock.settle();
-  t.deepEqual(host.orders.map(({ body }) => body), ["f250"]);
+  t.deepEqual(
+    host.orders.map(({ body }) => body),
+    ["f250"],
+  );
   host.announce({ memoryMb: 1_000_000, instances: [instance({ memoryMb: 900_000 })] });
   await clock.advance(100);
   t.is(host.orders.length, 300);

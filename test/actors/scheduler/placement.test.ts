@@ -21,7 +21,16 @@ function placed(verdict: Verdict): Extract<Verdict, { kind: "place" }> {
 /** Orders what was decided, as the keeper does. */
 function order(fleet: Fleet, number: number, asked: PlacementRequest, verdict: Extract<Verdict, { kind: "place" }>): void {
   const { key, functionKey, account, runtime, memoryMb } = asked;
-  fleet.ordered(number, { host: verdict.host, rung: verdict.rung, instance: verdict.instance, key, functionKey, account, runtime, memoryMb });
+  fleet.ordered(number, {
+    host: verdict.host,
+    rung: verdict.rung,
+    instance: verdict.instance,
+    key,
+    functionKey,
+    account,
+    runtime,
+    memoryMb,
+  });
 }
 
 test("F011 an idle container with the code is used before anything else", (t) => {
@@ -30,14 +39,23 @@ test("F011 an idle container with the code is used before anything else", (t) =>
 });
 
 test("F012 code that is on an instance without a free container gives a new container there", (t) => {
-  const fleet = fleetOf(announcement({ instances: [instance({ slots: [slot({ busy: 1 })], usedMb: 128, code: ["main.echo.1"] }), warmInstance("w1")] }));
+  const fleet = fleetOf(
+    announcement({ instances: [instance({ slots: [slot({ busy: 1 })], usedMb: 128, code: ["main.echo.1"] }), warmInstance("w1")] }),
+  );
   const verdict = placed(place(request(), fleet));
   t.is(verdict.rung, "cached");
   t.is(verdict.instance, "i1");
 });
 
 test("F013 other code of the account goes to the account's own instance", (t) => {
-  const fleet = fleetOf(announcement({ instances: [instance({ slots: [slot({ key: "main.other.1@128", idle: 1 })], usedMb: 128, code: ["main.other.1"] }), warmInstance("w1")] }));
+  const fleet = fleetOf(
+    announcement({
+      instances: [
+        instance({ slots: [slot({ key: "main.other.1@128", idle: 1 })], usedMb: 128, code: ["main.other.1"] }),
+        warmInstance("w1"),
+      ],
+    }),
+  );
   const verdict = placed(place(request(), fleet));
   t.is(verdict.rung, "own");
   t.is(verdict.instance, "i1");
@@ -106,10 +124,17 @@ test("F025 calls that wait at the host count towards the wait, so that a longer 
 });
 
 test("when nothing is free, idle containers of other code make room; busy ones and the function's own do not", (t) => {
-  const full = (slots: InstanceHint["slots"]) => fleetOf(announcement({ memoryMb: 1_000, usedMb: 1_000, instances: [instance({ usedMb: 1_000, slots })] }));
+  const full = (slots: InstanceHint["slots"]) =>
+    fleetOf(announcement({ memoryMb: 1_000, usedMb: 1_000, instances: [instance({ usedMb: 1_000, slots })] }));
   t.is(placed(place(request(), full([slot({ key: "main.other.1@512", idle: 1 })]))).rung, "own");
   t.is(place(request(), full([slot({ key: "main.other.1@512", busy: 1 })])).kind, "wait");
-  const elsewhere = fleetOf(announcement({ memoryMb: 1_000, usedMb: 1_000, instances: [instance({ account: "b", usedMb: 1_000, slots: [slot({ key: "b.other.1@512", idle: 1 })] })] }));
+  const elsewhere = fleetOf(
+    announcement({
+      memoryMb: 1_000,
+      usedMb: 1_000,
+      instances: [instance({ account: "b", usedMb: 1_000, slots: [slot({ key: "b.other.1@512", idle: 1 })] })],
+    }),
+  );
   t.is(placed(place(request(), elsewhere)).rung, "cold");
 });
 
@@ -138,7 +163,12 @@ test("F022 a burst of first calls takes one instance, and the rest become its co
   order(fleet, 1, request(), first);
   t.is(first.rung, "warm");
   t.is(place(request(), fleet).kind, "wait");
-  fleet.announced(announcement({ seq: 2, instances: [instance({ id: "w1", usedMb: 128, spares: 0, slots: [slot({ loading: 1 })] }), warmInstance("w2"), warmInstance("w3")] }));
+  fleet.announced(
+    announcement({
+      seq: 2,
+      instances: [instance({ id: "w1", usedMb: 128, spares: 0, slots: [slot({ loading: 1 })] }), warmInstance("w2"), warmInstance("w3")],
+    }),
+  );
   fleet.settled(1);
   for (let call = 2; call <= 5; call++) {
     const verdict = placed(place(request(), fleet));
@@ -165,30 +195,40 @@ test("the first picture of a host is believed only when it is whole", (t) => {
 });
 
 test("the caps of function and account, and the memory of hosts, are never overshot by any sequence of orders", (t) => {
-  const calls = fc.array(fc.record({ name: fc.constantFrom("echo", "other"), memoryMb: fc.constantFrom(64, 128, 256, 512) }), { maxLength: 60 });
-  const property = fc.property(calls, fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 256, max: 4_096 }), (sequence, functionCap, accountCap, memoryMb) => {
-    const fleet = fleetOf(announcement({ memoryMb, instances: [instance({ spares: 2 }), warmInstance("w1"), warmInstance("w2")] }));
-    let given = 0;
-    let number = 1;
-    const perFunction = new Map<string, number>();
-    for (const call of sequence) {
-      const asked = request({
-        functionKey: `main.${call.name}`,
-        codeKey: `main.${call.name}.1`,
-        key: `main.${call.name}.1@${call.memoryMb}`,
-        memoryMb: call.memoryMb,
-        functionCap,
-        accountCap,
-      });
-      const verdict = place(asked, fleet);
-      if (verdict.kind !== "place") continue;
-      order(fleet, number++, asked, verdict);
-      given += call.memoryMb;
-      perFunction.set(call.name, (perFunction.get(call.name) ?? 0) + 1);
-    }
-    const counts = [...perFunction.values()];
-    return given <= memoryMb && counts.every((count) => count <= functionCap) && counts.reduce((sum, count) => sum + count, 0) <= accountCap;
+  const calls = fc.array(fc.record({ name: fc.constantFrom("echo", "other"), memoryMb: fc.constantFrom(64, 128, 256, 512) }), {
+    maxLength: 60,
   });
+  const property = fc.property(
+    calls,
+    fc.integer({ min: 1, max: 6 }),
+    fc.integer({ min: 1, max: 8 }),
+    fc.integer({ min: 256, max: 4_096 }),
+    (sequence, functionCap, accountCap, memoryMb) => {
+      const fleet = fleetOf(announcement({ memoryMb, instances: [instance({ spares: 2 }), warmInstance("w1"), warmInstance("w2")] }));
+      let given = 0;
+      let number = 1;
+      const perFunction = new Map<string, number>();
+      for (const call of sequence) {
+        const asked = request({
+          functionKey: `main.${call.name}`,
+          codeKey: `main.${call.name}.1`,
+          key: `main.${call.name}.1@${call.memoryMb}`,
+          memoryMb: call.memoryMb,
+          functionCap,
+          accountCap,
+        });
+        const verdict = place(asked, fleet);
+        if (verdict.kind !== "place") continue;
+        order(fleet, number++, asked, verdict);
+        given += call.memoryMb;
+        perFunction.set(call.name, (perFunction.get(call.name) ?? 0) + 1);
+      }
+      const counts = [...perFunction.values()];
+      return (
+        given <= memoryMb && counts.every((count) => count <= functionCap) && counts.reduce((sum, count) => sum + count, 0) <= accountCap
+      );
+    },
+  );
   fc.assert(property, { numRuns: 300 });
   t.pass();
 });

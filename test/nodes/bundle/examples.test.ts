@@ -48,17 +48,10 @@ async function run(code: Uint8Array, { name, event, eventBase64, environment = {
     call: async (_: string, { name: whom }: { name: string }) => ({ message: `hello ${whom}` }),
     publish: async () => undefined,
   };
-  const wrapped = new Script(
-    `(function (exports, require, module, process, console) {${Buffer.from(code).toString("latin1")}\n})`,
-    { filename: "function.cjs" },
-  );
-  wrapped.runInThisContext()(
-    module.exports,
-    createRequire(import.meta.url),
-    module,
-    { env: environment },
-    { log: () => undefined },
-  );
+  const wrapped = new Script(`(function (exports, require, module, process, console) {${Buffer.from(code).toString("latin1")}\n})`, {
+    filename: "function.cjs",
+  });
+  wrapped.runInThisContext()(module.exports, createRequire(import.meta.url), module, { env: environment }, { log: () => undefined });
   return module.exports["handler"]?.(eventBase64 === undefined ? event : Buffer.from(eventBase64, "base64"), context);
 }
 

@@ -15,10 +15,7 @@ test("what is missing, a device, a pipe or of an unknown ending is refused with 
   const root = await place(t, { "notes.md": "hello", "x.py": "def handler(e, c): pass" });
   t.regex(await fault(t, makeBundle(join(root, "gone.ts")), "BadRequest"), /it does not exist/);
   t.regex(await fault(t, makeBundle(join(root, "x.py/y.ts")), "BadRequest"), /not a directory/);
-  t.regex(
-    await fault(t, makeBundle(join(root, "notes.md")), "BadRequest"),
-    /unknown ending; functions end in \.ts, .*\.py/,
-  );
+  t.regex(await fault(t, makeBundle(join(root, "notes.md")), "BadRequest"), /unknown ending; functions end in \.ts, .*\.py/);
   t.regex(await fault(t, makeBundle("/dev/zero"), "BadRequest"), /neither a file nor a directory/);
   t.regex(await fault(t, makeBundle("a\0b.ts"), "BadRequest"), /zero byte/);
   t.regex(await fault(t, makeBundle(join(root, "x.py"), { runtime: "node" }), "BadRequest"), /code for python/);
@@ -39,10 +36,8 @@ test("an empty and a binary file are refused", async (t) => {
     "latin.js": Buffer.from([0x61, 0xff, 0xfe]),
     "zero.py": "a\0b",
   });
-  for (const name of ["empty.ts", "blank.py", "bom.js"])
-    t.regex(await fault(t, makeBundle(join(root, name)), "BadRequest"), /is empty/);
-  for (const name of ["zero.js", "zero.py"])
-    t.regex(await fault(t, makeBundle(join(root, name)), "BadRequest"), /binary/);
+  for (const name of ["empty.ts", "blank.py", "bom.js"]) t.regex(await fault(t, makeBundle(join(root, name)), "BadRequest"), /is empty/);
+  for (const name of ["zero.js", "zero.py"]) t.regex(await fault(t, makeBundle(join(root, name)), "BadRequest"), /binary/);
   t.regex(await fault(t, makeBundle(join(root, "latin.js")), "BadRequest"), /UTF-8/);
 });
 
@@ -51,17 +46,11 @@ test("a directory without an entry says what was looked for, and one with two as
     await fault(t, makeBundle(await place(t)), "BadRequest"),
     /has no entry; looked for index, handler, main, function with \.ts,.*; and main, .*lambda_function.* with \.py/,
   );
-  t.regex(
-    await fault(t, makeBundle(await place(t, { "x.ts": "1" }), { runtime: "python" }), "BadRequest"),
-    /looked for main, handler/,
-  );
+  t.regex(await fault(t, makeBundle(await place(t, { "x.ts": "1" }), { runtime: "python" }), "BadRequest"), /looked for main, handler/);
   const both = await place(t, { "index.ts": "export const handler = 1;", "main.py": "def handler(e, c): pass" });
   t.regex(await fault(t, makeBundle(both), "BadRequest"), /index\.ts and main\.py; say which/);
   t.is((await makeBundle(both, { runtime: "python" })).runtime, "python");
-  t.regex(
-    await fault(t, makeBundle(await place(t, { "package.json": "{" })), "BadRequest"),
-    /package\.json is not JSON/,
-  );
+  t.regex(await fault(t, makeBundle(await place(t, { "package.json": "{" })), "BadRequest"), /package\.json is not JSON/);
   t.regex(
     await fault(t, makeBundle(await place(t, { "package.json": '{"main":"../../x.js"}' })), "BadRequest"),
     /outside of the directory/,
@@ -73,10 +62,7 @@ test("200 MB are refused by size before they are read, as entry, as import and a
   const root = await place(t, { "index.ts": 'import big from "./big.txt";\nexport const handler = () => big;' });
   await sparse(join(root, "big.txt"), size);
   await sparse(join(root, "big.js"), size);
-  t.regex(
-    await fault(t, makeBundle(join(root, "big.js")), "BundleTooLarge"),
-    /big\.js has 200\.0 MB; .* 64\.0 MB at most/,
-  );
+  t.regex(await fault(t, makeBundle(join(root, "big.js")), "BundleTooLarge"), /big\.js has 200\.0 MB; .* 64\.0 MB at most/);
   t.regex(await fault(t, makeBundle(root), "BundleTooLarge"), /big\.txt/);
   const python = await place(t, { "main.py": "def handler(e, c): pass" });
   await sparse(join(python, "data.bin"), size);

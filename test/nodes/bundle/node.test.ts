@@ -43,10 +43,7 @@ test("the same files in another directory give the same digest, and any change o
   t.is((await makeBundle(await place(t, files))).digest, first.digest);
   t.not((await makeBundle(await place(t, { ...files, "one.ts": "export const one = 2;\n" }))).digest, first.digest);
   // The code is the same, its lines are not: stacks must not be mapped with another bundle's map.
-  t.not(
-    (await makeBundle(await place(t, { ...files, "one.ts": "// moved\nexport const one = 1;\n" }))).digest,
-    first.digest,
-  );
+  t.not((await makeBundle(await place(t, { ...files, "one.ts": "// moved\nexport const one = 1;\n" }))).digest, first.digest);
 });
 
 test("a directory with node_modules, JSON and text files is one bundle without imports of files", async (t) => {
@@ -67,17 +64,13 @@ test("a directory with node_modules, JSON and text files is one bundle without i
 test("the entry of a directory is what package.json names, else the usual names in order", async (t) => {
   const code = (name: string) => `export const handler = () => "${name}";`;
   const cases: [Record<string, string>, string][] = [
-    [
-      { "package.json": '{"exports":{".":{"import":"./a.mjs"}},"main":"b.js"}', "a.mjs": code("a"), "b.js": code("b") },
-      "a",
-    ],
+    [{ "package.json": '{"exports":{".":{"import":"./a.mjs"}},"main":"b.js"}', "a.mjs": code("a"), "b.js": code("b") }, "a"],
     [{ "package.json": '{"exports":"./a.js"}', "a.js": code("a"), "index.ts": code("i") }, "a"],
     [{ "package.json": '{"main":"dist/gone.js"}', "index.ts": code("i") }, "i"],
     [{ "handler.js": code("h"), "main.ts": code("m") }, "h"],
     [{ "function.cjs": "exports.handler = () => 'f';" }, "f"],
   ];
-  for (const [files, expected] of cases)
-    t.is(load((await makeBundle(await place(t, files))).code)["handler"]?.(), expected);
+  for (const [files, expected] of cases) t.is(load((await makeBundle(await place(t, files))).code)["handler"]?.(), expected);
 });
 
 test("a syntax error is BadCode with file, line, column and the source line", async (t) => {
@@ -91,8 +84,7 @@ test("a syntax error is BadCode with file, line, column and the source line", as
 });
 
 test("a missing import, a native addon, top-level await and an absent export are BadCode that says what to do", async (t) => {
-  const of = async (files: Record<string, string>, options = {}) =>
-    fault(t, makeBundle(await place(t, files), options), "BadCode");
+  const of = async (files: Record<string, string>, options = {}) => fault(t, makeBundle(await place(t, files), options), "BadCode");
   t.regex(
     await of({ "index.ts": 'import a from "not-there";\nexport const handler = a;' }),
     /^index\.ts:1:15: Could not resolve "not-there"; install it/,
@@ -115,8 +107,7 @@ test("a handler may be named, as function or as module.function, and a lone defa
   t.is((await makeBundle(root, { handler: "go" })).handler, "go");
   t.is((await makeBundle(root, { handler: "other.go" })).handler, "go");
   t.is((await makeBundle(await place(t, { "index.js": "export default () => 1;" }))).handler, "default");
-  for (const handler of ["", "a b", "../x.y", "x.", "a\nb", "a".repeat(400)])
-    await fault(t, makeBundle(root, { handler }), "BadRequest");
+  for (const handler of ["", "a b", "../x.y", "x.", "a\nb", "a".repeat(400)]) await fault(t, makeBundle(root, { handler }), "BadRequest");
 });
 
 test("a require of a name known only at run time is a warning with its place", async (t) => {
@@ -139,26 +130,16 @@ test("a relative import that leaves the directory through a symbolic link is ref
 });
 
 test("F002 code inside a request is bundled without looking at any file", async (t) => {
-  const bundle = await bundleSource(
-    'import { join } from "node:path";\nexport const handler = (e: string) => join("a", e);',
-    "node",
-  );
+  const bundle = await bundleSource('import { join } from "node:path";\nexport const handler = (e: string) => join("a", e);', "node");
   t.is(load(bundle.code)["handler"]?.("b"), "a/b");
   for (const name of ["./x.ts", "/etc/passwd", "esbuild", "../../package.json", "file:///etc/passwd"]) {
     t.regex(
-      await fault(
-        t,
-        bundleSource(`import x from ${JSON.stringify(name)};\nexport const handler = x;`, "node"),
-        "BadCode",
-      ),
+      await fault(t, bundleSource(`import x from ${JSON.stringify(name)};\nexport const handler = x;`, "node"), "BadCode"),
       /^function\.ts:1:15: .*built-in modules/,
     );
   }
   // A pattern must not pull in whatever lies in the working directory.
-  const pattern = await bundleSource(
-    'exports.handler = (x: string) => [require("./" + x + ".json"), import(`./${x}.md`)];',
-    "node",
-  ).then(
+  const pattern = await bundleSource('exports.handler = (x: string) => [require("./" + x + ".json"), import(`./${x}.md`)];', "node").then(
     (made) => made.files,
     (thrown: Error) => thrown.name,
   );

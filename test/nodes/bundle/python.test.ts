@@ -39,40 +39,37 @@ test.serial("the compiled code has this Python's magic number, the unchecked-has
   t.is(execFileSync("python3", ["-c", script], { input: pyc }).toString().trim(), "7 function.py");
 });
 
-test.serial(
-  "a directory keeps packages and data, puts vendored packages at the root and leaves out what is not run",
-  async (t) => {
-    const root = await place(t, {
-      "handler.py": "from pkg import x\nimport dep\ndef handler(e, c): return x\n",
-      "pkg/__init__.py": "x = {1, 2, 'a', 'b', 'c'}\n",
-      "pkg/data.bin": Buffer.from([0, 1, 2]),
-      "vendor/dep/__init__.py": "y = 1\n",
-      "vendor/dep-1.0.dist-info/RECORD": "dep/__init__.py,,\ndep/old.py,,\n",
-      "vendor/dep/old.py": "print 'python 2'\n",
-      "tests/test_it.py": "broken(",
-      ".git/config": "x",
-      ".env": "SECRET=1",
-      "__pycache__/a.cpython-311.pyc": "x",
-      "env/pyvenv.cfg": "home = /usr",
-      "env/lib/x.py": "broken(",
-    });
-    const bundle = await makeBundle(root);
-    t.deepEqual(names(bundle.code), [
-      "dep-1.0.dist-info/RECORD",
-      "dep/__init__.py",
-      "dep/__init__.pyc",
-      "dep/old.py",
-      "handler.py",
-      "handler.pyc",
-      "pilot.json",
-      "pkg/__init__.py",
-      "pkg/__init__.pyc",
-      "pkg/data.bin",
-    ]);
-    t.is(bundle.warnings.length, 3);
-    t.true(bundle.warnings.some((warning) => warning.includes("virtual environment")));
-  },
-);
+test.serial("a directory keeps packages and data, puts vendored packages at the root and leaves out what is not run", async (t) => {
+  const root = await place(t, {
+    "handler.py": "from pkg import x\nimport dep\ndef handler(e, c): return x\n",
+    "pkg/__init__.py": "x = {1, 2, 'a', 'b', 'c'}\n",
+    "pkg/data.bin": Buffer.from([0, 1, 2]),
+    "vendor/dep/__init__.py": "y = 1\n",
+    "vendor/dep-1.0.dist-info/RECORD": "dep/__init__.py,,\ndep/old.py,,\n",
+    "vendor/dep/old.py": "print 'python 2'\n",
+    "tests/test_it.py": "broken(",
+    ".git/config": "x",
+    ".env": "SECRET=1",
+    "__pycache__/a.cpython-311.pyc": "x",
+    "env/pyvenv.cfg": "home = /usr",
+    "env/lib/x.py": "broken(",
+  });
+  const bundle = await makeBundle(root);
+  t.deepEqual(names(bundle.code), [
+    "dep-1.0.dist-info/RECORD",
+    "dep/__init__.py",
+    "dep/__init__.pyc",
+    "dep/old.py",
+    "handler.py",
+    "handler.pyc",
+    "pilot.json",
+    "pkg/__init__.py",
+    "pkg/__init__.pyc",
+    "pkg/data.bin",
+  ]);
+  t.is(bundle.warnings.length, 3);
+  t.true(bundle.warnings.some((warning) => warning.includes("virtual environment")));
+});
 
 test.serial("a syntax error is BadCode with file, line, column and the source line", async (t) => {
   const root = await place(t, { "main.py": HANDLER, "lib/deep.py": "x = 1\n\ndef f(:\n    pass\n" });
@@ -81,26 +78,20 @@ test.serial("a syntax error is BadCode with file, line, column and the source li
   t.regex(await fault(t, bundleSource("def handler(e, c):\n  x\n y", "python"), "BadCode"), /^function\.py:3:/);
 });
 
-test.serial(
-  "a handler that the code is known not to define is BadCode; where that is unsure it is left to the first call",
-  async (t) => {
-    t.regex(
-      await fault(t, bundleSource("def run(e, c): pass", "python"), "BadCode"),
-      /function\.py does not define "handler"/,
-    );
-    for (const source of [
-      "from json import *",
-      "globals()['handler'] = print",
-      "from m import f as handler",
-      "handler = lambda e, c: e",
-      "def __getattr__(n): return print",
-    ]) {
-      t.is((await bundleSource(source, "python")).handler, "handler");
-    }
-    const root = await place(t, { "lambda_function.py": "def lambda_handler(e, c): pass", "main.py": "" });
-    t.is((await makeBundle(root, { handler: "lambda_function.lambda_handler" })).handler, "lambda_handler");
-  },
-);
+test.serial("a handler that the code is known not to define is BadCode; where that is unsure it is left to the first call", async (t) => {
+  t.regex(await fault(t, bundleSource("def run(e, c): pass", "python"), "BadCode"), /function\.py does not define "handler"/);
+  for (const source of [
+    "from json import *",
+    "globals()['handler'] = print",
+    "from m import f as handler",
+    "handler = lambda e, c: e",
+    "def __getattr__(n): return print",
+  ]) {
+    t.is((await bundleSource(source, "python")).handler, "handler");
+  }
+  const root = await place(t, { "lambda_function.py": "def lambda_handler(e, c): pass", "main.py": "" });
+  t.is((await makeBundle(root, { handler: "lambda_function.lambda_handler" })).handler, "lambda_handler");
+});
 
 test.serial("the same files give the same bytes, in any directory and order of creation", async (t) => {
   const module = fc.constantFrom("a.py", "b.py", "pkg/__init__.py", "pkg/mod.py", "data/x.json", "zé.txt");
@@ -111,38 +102,32 @@ test.serial("the same files give the same bytes, in any directory and order of c
     "",
   );
   await fc.assert(
-    fc.asyncProperty(
-      fc.uniqueArray(fc.tuple(module, body), { selector: ([name]) => name, maxLength: 5 }),
-      async (files) => {
-        const forth = await place(t, { "main.py": HANDLER, ...Object.fromEntries(files) });
-        const back = await place(t, { ...Object.fromEntries([...files].reverse()), "main.py": HANDLER });
-        const [first, second] = await Promise.all([makeBundle(forth), makeBundle(back)]);
-        t.is(first.digest, second.digest);
-      },
-    ),
+    fc.asyncProperty(fc.uniqueArray(fc.tuple(module, body), { selector: ([name]) => name, maxLength: 5 }), async (files) => {
+      const forth = await place(t, { "main.py": HANDLER, ...Object.fromEntries(files) });
+      const back = await place(t, { ...Object.fromEntries([...files].reverse()), "main.py": HANDLER });
+      const [first, second] = await Promise.all([makeBundle(forth), makeBundle(back)]);
+      t.is(first.digest, second.digest);
+    }),
     { numRuns: 8 },
   );
 });
 
-test.serial(
-  "links that go round or out, pipes and names that no zip should hold are left out with a warning",
-  async (t) => {
-    const outside = await place(t, { "secret.txt": "secret" });
-    const root = await place(t, { "main.py": HANDLER, "real/a.txt": "a" });
-    await symlink(outside, join(root, "out"));
-    await symlink(join(outside, "secret.txt"), join(root, "secret.txt"));
-    await symlink("..", join(root, "real", "up"));
-    await symlink("real", join(root, "alias"));
-    await symlink("gone", join(root, "dangling"));
-    execFileSync("mkfifo", [join(root, "pipe")]);
-    await writeFile(join(root, "two\nlines.txt"), "x");
-    await mkdir(join(root, "back\\slash"));
-    const bundle = await makeBundle(root);
-    t.deepEqual(names(bundle.code), ["alias/a.txt", "main.py", "main.pyc", "pilot.json", "real/a.txt"]);
-    t.is(bundle.warnings.length, 8);
-    t.false(bundle.warnings.some((warning) => warning.includes("\n")));
-  },
-);
+test.serial("links that go round or out, pipes and names that no zip should hold are left out with a warning", async (t) => {
+  const outside = await place(t, { "secret.txt": "secret" });
+  const root = await place(t, { "main.py": HANDLER, "real/a.txt": "a" });
+  await symlink(outside, join(root, "out"));
+  await symlink(join(outside, "secret.txt"), join(root, "secret.txt"));
+  await symlink("..", join(root, "real", "up"));
+  await symlink("real", join(root, "alias"));
+  await symlink("gone", join(root, "dangling"));
+  execFileSync("mkfifo", [join(root, "pipe")]);
+  await writeFile(join(root, "two\nlines.txt"), "x");
+  await mkdir(join(root, "back\\slash"));
+  const bundle = await makeBundle(root);
+  t.deepEqual(names(bundle.code), ["alias/a.txt", "main.py", "main.pyc", "pilot.json", "real/a.txt"]);
+  t.is(bundle.warnings.length, 8);
+  t.false(bundle.warnings.some((warning) => warning.includes("\n")));
+});
 
 test.serial("a lone file that imports its neighbour is warned about", async (t) => {
   const root = await place(t, { "fn.py": `import json\nfrom helper import x\n${HANDLER}`, "helper.py": "x = 1" });

@@ -11,10 +11,7 @@ import { until } from "../../support/until.ts";
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** A store of pieces of code by number, and a cache over it. */
-async function setUp(
-  t: ExecutionContext,
-  { limitBytes = 1_000_000_000, memoryBytes = 1_000_000_000, directory = "" } = {},
-) {
+async function setUp(t: ExecutionContext, { limitBytes = 1_000_000_000, memoryBytes = 1_000_000_000, directory = "" } = {}) {
   const place = directory === "" ? await temporaryDirectory(t) : directory;
   const codes = new Map<string, Uint8Array>();
   const troubles: string[] = [];

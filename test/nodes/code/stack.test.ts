@@ -24,8 +24,7 @@ function thrownBy(code: Uint8Array, columnOffset: number): string {
 
 test("frames become the developer's files, lines and columns, with and without a wrapper on line 1", async (t) => {
   const root = await place(t, {
-    "src/deep.ts":
-      "interface Gone {\n  a: string;\n}\nexport function deep(x: Gone): never {\n  throw new TypeError(`bad ${x.a}`);\n}\n",
+    "src/deep.ts": "interface Gone {\n  a: string;\n}\nexport function deep(x: Gone): never {\n  throw new TypeError(`bad ${x.a}`);\n}\n",
     "index.ts": 'import { deep } from "./src/deep.ts";\n\nexport const handler = (): never => deep({ a: "é" });\n',
   });
   const { code, map = new Uint8Array() } = await makeBundle(root);
@@ -72,10 +71,7 @@ test("no stack and no map makes it throw, and the answer is bounded", (t) => {
       "   at eval (eval at x (function.cjs:2:3), <anonymous>:1:1)",
     ),
   );
-  const piece = fc.oneof(
-    fc.string(),
-    fc.constantFrom("AAAA", ";", ",", "////", "gggggggggggggggggg", "AACA;AACA", "DDDD"),
-  );
+  const piece = fc.oneof(fc.string(), fc.constantFrom("AAAA", ";", ",", "////", "gggggggggggggggggg", "AACA;AACA", "DDDD"));
   const mapOf = fc.record({
     version: fc.constantFrom(3, 2, "3"),
     sources: fc.oneof(fc.array(fc.oneof(fc.string(), fc.constant(null))), fc.string()),
@@ -88,9 +84,7 @@ test("no stack and no map makes it throw, and the answer is bounded", (t) => {
   const bytes = fc.oneof(
     fc.uint8Array(),
     mapOf.map((made) =>
-      Buffer.from(
-        JSON.stringify(made, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)) ?? "",
-      ),
+      Buffer.from(JSON.stringify(made, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)) ?? ""),
     ),
   );
   fc.assert(
@@ -100,13 +94,9 @@ test("no stack and no map makes it throw, and the answer is bounded", (t) => {
     }),
     { numRuns: 300 },
   );
-  const evil = Buffer.from(
-    JSON.stringify({ version: 3, sources: ["a\n    at fake (b.ts:1:1)\u001b[31m"], names: [], mappings: "AAAA" }),
-  );
+  const evil = Buffer.from(JSON.stringify({ version: 3, sources: ["a\n    at fake (b.ts:1:1)\u001b[31m"], names: [], mappings: "AAAA" }));
   t.notRegex(mapStack("    at f (function.cjs:1:1)", evil), /\p{Cc}/u);
-  const endless = Buffer.from(
-    JSON.stringify({ version: 3, sources: ["a"], names: [], mappings: ";".repeat(30_000_000) }),
-  );
+  const endless = Buffer.from(JSON.stringify({ version: 3, sources: ["a"], names: [], mappings: ";".repeat(30_000_000) }));
   t.is(mapStack("    at f (function.cjs:1:1)", endless), "    at f (function.cjs:1:1)");
   t.true(mapStack("    at f (function.cjs:1:1)\n".repeat(100_000), evil).length < 300_000);
 });

@@ -51,8 +51,7 @@ test("what is not there is NotFound, removed code is gone with its map, and a wr
   t.is((await t.throwsAsync(store.put({ digest: digestOf(Buffer.from("x")), code })))?.name, "BadRequest");
   t.is((await t.throwsAsync(store.get("../x")))?.name, "BadRequest");
   t.is(
-    (await t.throwsAsync(host.put({ digest: digestOf(Buffer.from("by a host")), code: Buffer.from("by a host") })))
-      ?.name,
+    (await t.throwsAsync(host.put({ digest: digestOf(Buffer.from("by a host")), code: Buffer.from("by a host") })))?.name,
     "Unavailable",
   );
 });
