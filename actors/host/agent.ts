@@ -111,7 +111,7 @@ class Agent implements Host {
       random,
       replies,
       counters,
-      undelivered: (reply) => this.#requests.undelivered(reply),
+      undelivered: (reply) => this.#requests.undelivered(reply), newScheduler: () => this.#announcements.full(),
     });
     this.#instances = new Instances(
       {

@@ -45,6 +45,8 @@ export interface HandedPorts {
   readonly random: Random;
   readonly replies: Replies;
   readonly counters: Counters;
+  /** A scheduler has begun: until it knows all hosts it may count too few containers. */
+  newScheduler(): void;
   /** A 503 for a nested call, which is number 0 here; its own inbox follows. */
   undelivered(reply: string): void;
 }
@@ -68,7 +70,7 @@ export class HandedCalls {
     this.#subscriptions = [
       bus.listen(SUBJECT.backAll(host), {}, (message) => this.#cameBack(message)),
       control.hear(nodeAnnouncement, ["scheduler", "*"], ({ node, epoch, draining }) => {
-        this.#schedulers.heard({ id: node, epoch, draining });
+        if (this.#schedulers.heard({ id: node, epoch, draining })) ports.newScheduler();
       }),
       control.hear(callReport, [host], ({ from, epoch, taken, done }) => {
         for (const number of taken) this.#taken(number, from, epoch);

@@ -6,6 +6,8 @@ import type { World } from "./world.ts";
 
 /** A direct call younger than this when its host dies may get no answer; with a batch of reports and a message's delay. */
 const YOUNG_MS = 300;
+/** What a report takes on its way. */
+const BATCH_MS = 10;
 
 export function judge(world: World, ledger: Ledger): string[] {
   const byConnection = new Map(world.lives.map((node) => [node.bus.name, node]));
@@ -25,7 +27,7 @@ function judgeCall(call: SimulatedCall, ledger: Ledger, byConnection: ReadonlyMa
   const troubled = troublesOf(call, byConnection);
   const said = (what: string) => `call ${call.n} (${call.name}, ${call.doing}) of ${call.sentAt} ms ${what}: ${story(call, troubled)}`;
   if (call.replies.length === 0 && !mayBeLost(call, troubled, byConnection)) problems.push(said("got no reply"));
-  if (call.replies.length > 1 && troubled.every(({ kind }) => kind === "kill")) problems.push(said(`got ${call.replies.length} replies`));
+  if (call.replies.length > 1 && !mayBeTwo(call, troubled)) problems.push(said(`got ${call.replies.length} replies`));
   if (call.runs.length > 1 && !call.idempotent) problems.push(said(`ran ${call.runs.length} times`));
   const allowed = call.qualifier === undefined ? ledger.allowed(call) : new Set([Number(call.qualifier)]);
   for (const { version } of call.runs)
@@ -49,6 +51,14 @@ function troublesOf(call: SimulatedCall, byConnection: ReadonlyMap<string, Simul
       .filter(({ at, until }) => at <= end && until + LIMITS.pileUp.value >= call.sentAt)
       .map(({ kind, at }) => ({ node, kind, at })),
   );
+}
+
+/** A node that was away may say what was said for it; a host that dies with the report of an end untold is thought to have died in the run. */
+function mayBeTwo(call: SimulatedCall, troubled: readonly Troubled[]): boolean {
+  if (troubled.some(({ kind }) => kind !== "kill")) return true;
+  const [first, second, ...more] = call.replies;
+  if (first === undefined || second?.error !== "InstanceLost" || more.length > 0) return false;
+  return troubled.some(({ node, at }) => node.role === "host" && at >= first.at && at - first.at <= LIMITS.announceEvery.value + BATCH_MS);
 }
 
 /** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */

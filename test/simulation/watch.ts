@@ -2,7 +2,8 @@
  * Looks at the running platform again and again, and complains of what must never be, not even for a moment:
  *
  * W1  An instance belongs to one account for ever.
- * W2  Caps of function and account are not overshot (the account's only where one keeper knows all of it).
+ * W2  Caps of a function are not overshot, but for a moment after its keeper has changed. Those of an account are counted
+ *     only, since each keeper knows its own orders and what hosts have announced.
  * W3  No host gives more memory than it has.
  * W4  Nobody waits for longer than PATIENCE_MS while an idle container of its code, or memory for one, is there.
  */
@@ -71,9 +72,15 @@ export class Watch {
         }
       }
     }
+    // What a keeper ordered just before it died, its successor cannot know.
+    const isHandedOver = this.#world.lives.some(
+      ({ role, troubles }) =>
+        role === "scheduler" &&
+        troubles.some(({ at, until }) => now - at < UNSURE_MS || (until !== Number.POSITIVE_INFINITY && now - until < UNSURE_MS)),
+    );
     for (const [name, containers] of sure) {
       const cap = this.#caps.functions.get(name) ?? Number.POSITIVE_INFINITY;
-      if (containers > cap) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
+      if (containers > cap && !isHandedOver) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
     }
     for (const containers of accounts.values()) if (containers > this.#caps.accounts.most) this.accountOvershoots++;
     this.#lookAtWaits(functions, accounts, idle, rooms, isUnsure);
