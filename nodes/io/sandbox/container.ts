@@ -39,6 +39,8 @@ export class Container implements SandboxedContainer {
   #cause: EndCause | undefined;
   /** It was killed because it lived on without a channel. */
   #deaf = false;
+  #eof = false;
+  #onEof: () => void = () => {};
   #end: { readonly cause: EndCause; readonly output: string } | undefined;
   #last: ContainerStats = NO_STATS;
 
@@ -52,7 +54,10 @@ export class Container implements SandboxedContainer {
     this.#body.onFrame = (frame) => this.#frame(frame);
     this.#body.onClosed = (why) => this.#closed(why);
     if (this.#body.closed !== undefined) this.#closed(this.#body.closed);
-    this.#over = this.#body.gone.then((gone) => this.#finish(gone));
+    this.#over = this.#body.gone.then(async (gone) => {
+      await this.#read();
+      this.#finish(gone);
+    });
   }
 
   listen(listener: ContainerListener): void {
@@ -124,6 +129,8 @@ export class Container implements SandboxedContainer {
   }
 
   #closed(why: Closed): void {
+    this.#eof = true;
+    this.#onEof();
     if (why.kind === "broken") this.#broken(why.detail);
     else {
       // Its exit is reported in a moment and says more. One that lives on without a channel is of no use.
@@ -133,6 +140,21 @@ export class Container implements SandboxedContainer {
       }, LIMITS.channelGrace.value);
       void this.#body.gone.then(() => clearTimeout(timer));
     }
+  }
+
+  /**
+   * Resolves when all that the dead container wrote has been read, so that no result is overtaken by the news of its end: a call sent
+   * ahead would run twice. Not for one that was stopped, whose words no longer count; bounded, since its socket may be paused.
+   */
+  #read(): Promise<void> {
+    if (this.#cause !== undefined || this.#eof || this.#body.channel === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, LIMITS.channelGrace.value);
+      this.#onEof = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #finish(gone: Gone): void {
