@@ -111,7 +111,8 @@ class Agent implements Host {
       random,
       replies,
       counters,
-      undelivered: (reply) => this.#requests.undelivered(reply), newScheduler: () => this.#announcements.full(),
+      undelivered: (reply) => this.#requests.undelivered(reply),
+      newScheduler: () => this.#announcements.full(),
     });
     this.#instances = new Instances(
       {
