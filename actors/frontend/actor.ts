@@ -102,7 +102,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     const resolved = resolveCall(record, account, version, request.options, request.waitedMs);
     const key = slotKey(resolved.account, resolved.function, version, resolved.memoryMb);
     // A demand on the runtime is the keeper's to judge.
-    const host = resolved.runtimeWanted === undefined ? hot.borrow(key) : undefined;
+    const to = resolved.runtimeWanted === undefined ? hot.borrow(key, record.settings.class !== "rare") : undefined;
     calls.place(
       {
         ...resolved,
@@ -113,7 +113,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       },
       request.body,
       request.reply,
-      host,
+      to,
     );
   };
 

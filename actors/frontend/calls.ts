@@ -18,6 +18,7 @@ import { firstNumber } from "../kit/first-number.ts";
 import type { Member, Members } from "../kit/members.ts";
 import type { Clock, Random } from "../kit/ports.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
+import type { HotHost } from "./hot.ts";
 
 interface HeldCall {
   head: CallHead;
@@ -74,8 +75,8 @@ export class FrontendCalls {
     return this.#bytes;
   }
 
-  /** Takes responsibility for a call and places it: at a host with an idle container, else at the function's keeper. */
-  place(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, hotHost: string | undefined): void {
+  /** Takes responsibility for a call and places it: at a host that has its code loaded, else at the function's keeper. */
+  place(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, hot: HotHost | undefined): void {
     if (this.#bytes + body.length > LIMITS.heldBytes.value) {
       this.#ports.count("heldBytes");
       this.#answer(reply, new Fault("Throttled", "the frontend holds as many bodies as it may", { retryAfterMs: 100 }));
@@ -95,7 +96,7 @@ export class FrontendCalls {
       taken: undefined,
     };
     this.#calls.set(number, call);
-    if (hotHost !== undefined) this.#toHost(call, hotHost);
+    if (hot !== undefined) this.#toHost(call, hot);
     else this.#toKeeper(call);
   }
 
@@ -209,8 +210,8 @@ export class FrontendCalls {
     this.#ports.bus.send(kind === "host" ? SUBJECT.host(id) : SUBJECT.keeper(id), joinHead({ ...call.head, probe: true }, NOTHING), back);
   }
 
-  #toHost(call: HeldCall, host: string): void {
-    const place = { rung: "hot", by: "frontend", reason: "an idle container has the code" } as const;
+  #toHost(call: HeldCall, { host, reason }: HotHost): void {
+    const place = { rung: "hot", by: "frontend", reason } as const;
     call.with = { kind: "host", id: host };
     this.#send(call, SUBJECT.host(host), { ...call.head, place });
   }

@@ -1,17 +1,38 @@
-/** Which hosts have an idle container of which code, as announced: a hint, since the host decides. */
+/**
+ * Where a frontend may send a call by itself, as hosts announced it: to a host with an idle container of the code, or to one
+ * that will have worked off what waits there before it is heard again. A hint: the host decides, and what it declines goes
+ * to the keeper.
+ */
+import { LIMITS } from "../../protocol/limits.ts";
 import type { HostAnnouncement, InstanceHint } from "../../protocol/messages/host.ts";
 
-interface IdleOnHost {
-  /** Instance → idle containers there. */
-  readonly announced: Map<string, number>;
+/** Containers of one code at one host. */
+interface Place {
+  /** By instance: containers that are idle, and all that have the code loaded. */
+  readonly announced: Map<string, { readonly idle: number; readonly serving: number }>;
+  readonly functionKey: string;
   /** Calls sent there since the last announcement of this key. */
-  borrowed: number;
+  sent: number;
+}
+
+/** What a host runs of one function (account.function). */
+interface Load {
+  readonly meanRunMs: number;
+  /** Calls that wait there. */
+  readonly queued: number;
+}
+
+/** A host to send a call to, and why there. */
+export interface HotHost {
+  readonly host: string;
+  readonly reason: string;
 }
 
 export class HotIndex {
-  readonly #byKey = new Map<string, Map<string, IdleOnHost>>();
+  readonly #byKey = new Map<string, Map<string, Place>>();
   /** Host → instance → its keys, to take back what an older announcement said. */
   readonly #instances = new Map<string, Map<string, readonly string[]>>();
+  readonly #loads = new Map<string, Map<string, Load>>();
 
   announced(announcement: HostAnnouncement): void {
     const { host } = announcement;
@@ -20,24 +41,45 @@ export class HotIndex {
     if (announcement.full) {
       const present = new Set(announcement.instances.map((instance) => instance.id));
       for (const id of [...known.keys()]) if (!present.has(id)) this.#forget(host, known, id);
+      this.#loads.delete(host);
     }
     for (const id of announcement.gone) this.#forget(host, known, id);
     for (const instance of announcement.instances) this.#learn(host, known, instance, announcement.draining);
+    const loads = this.#loads.get(host) ?? new Map<string, Load>();
+    this.#loads.set(host, loads);
+    for (const { account, function: name, meanRunMs, queued } of announcement.functions)
+      loads.set(`${account}.${name}`, { meanRunMs, queued });
   }
 
-  /** A host with an idle container for the key, or undefined. Counts it as taken until the host announces again. */
-  borrow(key: string): string | undefined {
+  /**
+   * A host for a call of the key: one with an idle container, else, if `mayQueue`, the one with the shortest queue that is
+   * worked off within one announcement. Undefined: the keeper should decide. Counts the call until the host announces again.
+   */
+  borrow(key: string, mayQueue: boolean): HotHost | undefined {
     const hosts = this.#byKey.get(key);
     if (hosts === undefined) return undefined;
-    for (const [host, idle] of hosts) {
-      let sum = 0;
-      for (const count of idle.announced.values()) sum += count;
-      if (sum > idle.borrowed) {
-        idle.borrowed++;
-        return host;
+    let shortest: { readonly host: string; readonly place: Place; readonly waitMs: number } | undefined;
+    for (const [host, place] of hosts) {
+      let idle = 0;
+      let serving = 0;
+      for (const count of place.announced.values()) {
+        idle += count.idle;
+        serving += count.serving;
       }
+      if (idle > place.sent) {
+        place.sent++;
+        return { host, reason: "an idle container has the code" };
+      }
+      if (!mayQueue || serving === 0) continue;
+      const load = this.#loads.get(host)?.get(place.functionKey);
+      // Nothing has run there yet: how long a call takes is not known.
+      if (load === undefined || load.meanRunMs === 0) continue;
+      const waitMs = (load.meanRunMs * (load.queued + place.sent - idle + 1)) / serving;
+      if (waitMs <= LIMITS.announceEvery.value && (shortest === undefined || waitMs < shortest.waitMs)) shortest = { host, place, waitMs };
     }
-    return undefined;
+    if (shortest === undefined) return undefined;
+    shortest.place.sent++;
+    return { host: shortest.host, reason: "the calls there are worked off within milliseconds" };
   }
 
   lost(host: string): void {
@@ -45,6 +87,7 @@ export class HotIndex {
     if (known === undefined) return;
     for (const id of [...known.keys()]) this.#forget(host, known, id);
     this.#instances.delete(host);
+    this.#loads.delete(host);
   }
 
   #learn(host: string, known: Map<string, readonly string[]>, instance: InstanceHint, draining: boolean): void {
@@ -54,25 +97,30 @@ export class HotIndex {
       instance.id,
       instance.slots.map((slot) => slot.key),
     );
-    for (const slot of instance.slots) {
-      let hosts = this.#byKey.get(slot.key);
-      if (hosts === undefined) this.#byKey.set(slot.key, (hosts = new Map()));
-      let idle = hosts.get(host);
-      if (idle === undefined) hosts.set(host, (idle = { announced: new Map(), borrowed: 0 }));
-      idle.announced.set(instance.id, slot.idle);
-      idle.borrowed = 0;
+    for (const { key, idle, busy } of instance.slots) {
+      let hosts = this.#byKey.get(key);
+      if (hosts === undefined) this.#byKey.set(key, (hosts = new Map()));
+      let place = hosts.get(host);
+      if (place === undefined) hosts.set(host, (place = { announced: new Map(), functionKey: functionOf(key), sent: 0 }));
+      place.announced.set(instance.id, { idle, serving: idle + busy });
+      place.sent = 0;
     }
   }
 
   #forget(host: string, known: Map<string, readonly string[]>, id: string): void {
     for (const key of known.get(id) ?? []) {
       const hosts = this.#byKey.get(key);
-      const idle = hosts?.get(host);
-      if (hosts === undefined || idle === undefined) continue;
-      idle.announced.delete(id);
-      if (idle.announced.size === 0) hosts.delete(host);
+      const place = hosts?.get(host);
+      if (hosts === undefined || place === undefined) continue;
+      place.announced.delete(id);
+      if (place.announced.size === 0) hosts.delete(host);
       if (hosts.size === 0) this.#byKey.delete(key);
     }
     known.delete(id);
   }
+}
+
+/** account.function of a slot key. */
+function functionOf(key: string): string {
+  return key.slice(0, key.indexOf(".", key.indexOf(".") + 1));
 }

@@ -2,6 +2,8 @@
  * The whole platform for one test file: broker, scheduler, frontend and host as real processes on a fresh store,
  * an operator's connection, and an anonymous caller's, as any NATS client has it.
  */
+import { cpSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { type Publication, publish } from "../../cli/publish.ts";
 import { bundleSource, makeBundle } from "../../nodes/io/bundle/index.ts";
@@ -41,6 +43,12 @@ export interface Platform {
 }
 type Fleet = ReturnType<typeof showFleet.reply.parse>;
 
+/** Where PILOT_KEEP_LOGS names a folder, the nodes' logs outlive a temporary store: for a failure that comes rarely. */
+function keepLogs(store: string): void {
+  const folder = process.env["PILOT_KEEP_LOGS"];
+  if (folder !== undefined) cpSync(join(store, "logs"), join(folder, basename(store)), { recursive: true });
+}
+
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */
 export async function startPlatform(options: UpOptions = {}, t?: ExecutionContext): Promise<Platform> {
   const running = await up({ temporary: true, port: 0, warm: { node: 2, python: 1 }, ...options });
@@ -66,6 +74,7 @@ export async function startPlatform(options: UpOptions = {}, t?: ExecutionContex
 
   const stop = async () => {
     await Promise.all([operator.close(), anonymous.close()]);
+    keepLogs(running.store);
     await running.stop();
   };
   t?.teardown(stop);
