@@ -1,6 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
-import { WaitingRoom } from "../../../actors/scheduler/room.ts";
+import { WaitingRoom } from "../../../../actors/scheduler/keeper/room.ts";
 
 test("a source that sends one call is drawn at once, however many another has waiting", (t) => {
   const room = new WaitingRoom<string>();
