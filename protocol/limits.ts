@@ -43,7 +43,7 @@ export const LIMITS = {
   store: limit(30_000, "ms", "how long one chunk of code may take to be stored, else Unavailable"),
   drain: limit(10_000, "ms", "how long an orderly stop waits for running calls"),
   control: limit(5_000, "ms", "how long a control request waits for its answer"),
-  clockGap: limit(1_000, "ms", "an agent that slept longer than this drops the calls that piled up meanwhile"),
+  clockGap: limit(1_000, "ms", "an agent that slept longer than this refuses the calls that piled up meanwhile"),
   watchdogSilence: limit(2_000, "ms", "a node whose event loop is silent for this long is killed by its supervisor"),
   // queues
   waitingCalls: limit(10_000, "count", "calls waiting at a keeper per function, else Throttled"),
@@ -147,7 +147,7 @@ export const LIMITS = {
   errorBody: limit(64 * KiB, "bytes", "body of an error reply; stack and message are cut"),
   deadlineSweep: limit(10, "ms", "how often a host looks for runs over their time limit"),
   hostTick: limit(250, "ms", "how often a host looks for idle containers, expired grants and waiting calls, and gaps of its clock"),
-  pileUp: limit(50, "ms", "how long after a gap of its clock a host drops direct calls and refuses orders: what piled up meanwhile"),
+  pileUp: limit(50, "ms", "how long after a gap of its clock a host refuses calls and orders: what piled up meanwhile"),
   drainAnnounced: limit(1_000, "ms", "how long a host is announced as draining before it leaves its subject"),
   handedOn: limit(10_000, "count", "calls a host has handed on and holds until they are taken, else Throttled"),
   lateReplies: limit(10_000, "count", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
@@ -189,6 +189,8 @@ export const LIMITS = {
   restartDelayMax: limit(3_000, "ms", "longest wait before a restart"),
   // commands
   replyGrace: limit(2_000, "ms", "what a command waits for a reply beyond the call's own deadline and time limit, else InstanceLost"),
+  cancelWait: limit(2_000, "ms", "how long an interrupted command tries to end its call, and then waits for the call's last word"),
+  samePress: limit(400, "ms", "a second signal this soon is the same Ctrl-C, passed on by npm or npx, and not the wish to end at once"),
   doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
   doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
   doctorPath: limit(8_000, "ms", "how long doctor calls until a call takes the path that it wants to see, else it says that none did"),

@@ -407,7 +407,7 @@ class Agent implements Host {
     const gap = this.#gap.tick(now);
     if (gap > 0) {
       this.#counters.add("clock.gaps");
-      this.#ports.log.warn("the process slept; what piled up is dropped", { ms: Math.round(gap) });
+      this.#ports.log.warn("the process slept; what piled up is refused", { ms: Math.round(gap) });
     }
     this.#replies.catchUp(now);
     this.#desk.sweep(now);

@@ -3,6 +3,7 @@
  *
  * D1  A call without headers that finds an idle container costs one object and one frame: no timer, no text, no promise.
  * D2  What arrives after the grant ended (recalled, expired, another version) is never run here, but handed to a frontend.
+ * D3  What piled up while the host slept is never run, and its caller hears that.
  */
 import { Fault } from "../../protocol/errors.ts";
 import { CALL_HEADERS } from "../../protocol/headers.ts";
@@ -58,6 +59,12 @@ export interface DeskPorts {
   isTaking(): boolean;
   isPilingUp(now: number): boolean;
 }
+
+/** D3: how old the call is cannot be known, so it is not run; nobody else has it, so this host must say so. */
+const SLEPT = (): Fault =>
+  new Fault("Unavailable", "the host stood still while the call lay in its queue; the call did not run", {
+    retryAfterMs: LIMITS.pileUp.value,
+  });
 
 /** Epochs of functions whose grants ended, so that an older grant is not believed. */
 const EPOCHS_KEPT = 10_000;
@@ -180,7 +187,10 @@ export class Desk {
     const { reply, body } = message;
     if (!isAnswerable(reply, LIMITS.replySubject.value)) return counters.add("direct.badReply");
     const now = clock.now();
-    if (this.#ports.isPilingUp(now)) return counters.add("direct.piledUp");
+    if (this.#ports.isPilingUp(now)) {
+      counters.add("direct.piledUp");
+      return this.#ports.replies.refuse(reply, SLEPT());
+    }
     let said: Said | undefined;
     if (message.hasHeaders) {
       try {

@@ -1,6 +1,6 @@
 /**
  * Notices that the process slept. What arrives right after such a gap had piled up: its owners have judged it
- * meanwhile, so direct calls are dropped and orders refused.
+ * meanwhile, or their callers went away: direct calls end with an error and orders are refused.
  */
 import { LIMITS } from "../../protocol/limits.ts";
 

@@ -246,7 +246,7 @@ test("a direct call older than 250 ms is reported to its keeper, and its end too
   t.deepEqual(ended?.longEnded, [told[0]?.long?.[0]?.call]);
 });
 
-test("direct calls that piled up while the process slept are dropped, orders of that time refused, and later ones served", async (t) => {
+test("direct calls that piled up while the process slept end as Unavailable, orders of that time are refused, and later ones served", async (t) => {
   const r = await rig(t);
   await ready(r, "echo", "x");
   await r.grant("echo", { lifeMs: 60_000 });
@@ -256,7 +256,8 @@ test("direct calls that piled up while the process slept are dropped, orders of 
   await r.clock.stall(LIMITS.clockGap.value + LIMITS.hostTick.value + 100);
   r.bus.thaw();
   await r.clock.settle();
-  t.is(piled.replies.length, 0);
+  t.is(piled.replies.length, 1);
+  t.is(piled.reply.header("Pilot-Error"), "Unavailable");
   t.is(ordered.refused, "queue-full");
   t.is(r.counter("direct.piledUp"), 1);
   t.is(r.counter("clock.gaps"), 1);
