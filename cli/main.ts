@@ -8,6 +8,7 @@ import { ExitCode, run } from "@stricli/core";
 import { application } from "./app.ts";
 import type { Cli, Output, Streams } from "./context.ts";
 import { EXIT } from "./failure.ts";
+import { presses } from "./press.ts";
 
 /** Runs one command line (without `node` and the script) and resolves with its exit code. Never rejects. */
 export async function main(argv: readonly string[], given: Partial<Streams> = {}): Promise<number> {
@@ -64,13 +65,19 @@ function onBrokenPipe(stream: Output, closed: () => void): void {
   });
 }
 
-/** The first Ctrl-C or SIGTERM asks the command to end; a second one ends the process at once. */
+/** The first Ctrl-C or SIGTERM asks the command to end; a second one ends the process at once, as the signal would. */
 function onInterrupt(stop: () => void): () => void {
-  const listener = (): void => stop();
-  process.once("SIGINT", listener).once("SIGTERM", listener);
-  return () => {
-    process.off("SIGINT", listener).off("SIGTERM", listener);
+  const release = (): void => void process.off("SIGINT", listener).off("SIGTERM", listener);
+  const press = presses();
+  const listener = (signal: NodeJS.Signals): void => {
+    const which = press();
+    if (which === "first") return stop();
+    if (which === "same") return;
+    release();
+    process.kill(process.pid, signal);
   };
+  process.on("SIGINT", listener).on("SIGTERM", listener);
+  return release;
 }
 
 function flushed(stream: Output): Promise<void> {

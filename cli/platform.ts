@@ -20,8 +20,10 @@ export async function connected<T>(
 ): Promise<T> {
   const [settings, { connect }] = await Promise.all([settingsOf(cli, flags), import("../nodes/io/nats.ts")]);
   const node = `cli-${crypto.randomUUID().slice(0, 8)}`;
-  const platform = await connect(settings, { name: "pilot", role: "operator", node }).catch((thrown: unknown) => {
-    throw unreachable(thrown, settings);
+  const connecting = connect(settings, { name: "pilot", role: "operator", node });
+  const platform = await Promise.race([connecting, interrupted(cli)]).catch((thrown: unknown) => {
+    void connecting.then((late) => late.close()).catch(() => undefined);
+    throw thrown instanceof Interrupted ? thrown : unreachable(thrown, settings);
   });
   try {
     return await Promise.race([use(platform), ...(follows ? [] : [interrupted(cli)])]);
@@ -38,11 +40,17 @@ export async function settingsOf(cli: Cli, flags: ConnectionValues): Promise<Con
   return resolveConnection(flags, { ...cli.env });
 }
 
-function interrupted(cli: Cli): Promise<never> {
-  return new Promise((_, reject) => {
-    const stop = (): void => reject(new Interrupted("interrupted"));
-    if (cli.signal.aborted) stop();
-    else cli.signal.addEventListener("abort", stop, { once: true });
+/** Rejects with Interrupted at Ctrl-C. */
+export async function interrupted(cli: Cli): Promise<never> {
+  await whenInterrupted(cli);
+  throw new Interrupted("interrupted");
+}
+
+/** Resolves at Ctrl-C. */
+export function whenInterrupted({ signal }: Cli): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
 

@@ -8,6 +8,7 @@ import { connect } from "../nodes/io/nats.ts";
 import { type Running, up } from "../nodes/up.ts";
 import { Fault } from "../protocol/errors.ts";
 import { milliseconds, tableText } from "./output.ts";
+import { presses } from "./press.ts";
 import { readExamples } from "./tour/example.ts";
 import { readStartOptions, START_USAGE, type StartOptions } from "./tour/options.ts";
 import { type TourRow, tour } from "./tour/tour.ts";
@@ -28,8 +29,11 @@ export async function start(words: readonly string[], root: string): Promise<num
   }
   const stop = new AbortController();
   let running: Running | undefined;
+  const press = presses();
   const onSignal = (): void => {
-    if (stop.signal.aborted) return running === undefined ? process.exit(3) : running.kill();
+    const which = press();
+    if (which === "same") return;
+    if (which === "again") return running === undefined ? process.exit(3) : running.kill();
     note("stopping; once more to stop at once");
     stop.abort();
   };

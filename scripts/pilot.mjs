@@ -4,4 +4,5 @@ import { prepare } from "./prepare.mjs";
 
 prepare();
 const { main } = await import("../dist/pilot/main.js");
-process.exitCode = await main(process.argv.slice(2));
+// What was written is flushed; an unfinished read of the terminal must not hold it.
+process.exit(await main(process.argv.slice(2)));

@@ -4,6 +4,7 @@ import { describeHost } from "../../protocol/messages/fleet.ts";
 import { cancelOnHost, findCall, grantFunctions, provisionContainer, recallGrant } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import type { Bus, Subscription } from "../kit/bus.ts";
+import type { Call } from "./call.ts";
 import type { Desk } from "./desk.ts";
 import type { Instances } from "./instances.ts";
 import type { Pool } from "./pool.ts";
@@ -41,7 +42,7 @@ export function serveControl(ports: ControlPorts): Subscription[] {
       return {};
     }),
     control.serve(provisionContainer, [host], (wanted) => provision(ports, wanted)),
-    control.serve(cancelOnHost, [host], ({ call }) => ({ cancelled: cancel(ports, call) })),
+    control.serve(cancelOnHost, [host], (named) => ({ cancelled: cancel(ports, named) })),
     control.serve(findCall, [host], ({ call }) => {
       const record = ports.records.find(call);
       return record === undefined ? {} : { record };
@@ -84,16 +85,17 @@ async function provision(ports: ControlPorts, wanted: Wanted): Promise<{ contain
 }
 
 /** Ends a call that runs or waits here. */
-function cancel({ runner, slots }: ControlPorts, id: string): boolean {
+function cancel({ runner, slots }: ControlPorts, named: ReturnType<typeof cancelOnHost.request.parse>): boolean {
+  const isMeant = (call: Call): boolean => (named.call === undefined ? call.reply === named.reply : call.id === named.call);
   const fault = new Fault("Cancelled", "the call was cancelled");
   for (const container of runner.busy) {
-    if (runner.cancelAhead(container, (call) => call.id === id, fault)) return true;
-    if (container.call?.id !== id) continue;
+    if (runner.cancelAhead(container, isMeant, fault)) return true;
+    if (container.call === undefined || !isMeant(container.call)) continue;
     runner.end(container, fault);
     return true;
   }
   for (const slot of slots.all()) {
-    const [call] = slot.takeOut((waiting) => waiting.id === id);
+    const [call] = slot.takeOut(isMeant);
     if (!call) continue;
     runner.fail(call, fault);
     return true;

@@ -159,7 +159,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       schedulers,
       waiting: () => keeper.waiting(),
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
-      cancelWaiting: (id) => keeper.cancel(id),
+      cancelWaiting: (named) => keeper.cancel(named),
       findInLog: (id, receivedAt) => ports.findInLog(id, receivedAt),
       preload: (account, name, number, memoryMb) =>
         preload({ control, clock, registry, fleet, instanceMb }, account, name, number, memoryMb),

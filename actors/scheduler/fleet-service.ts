@@ -9,6 +9,13 @@ import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
 import type { Bus, Subscription } from "../kit/bus.ts";
 import type { Members } from "../kit/members.ts";
 
+/** One of the two is set. */
+export interface NamedCall {
+  readonly id?: string;
+  /** The subject on which its caller waits. */
+  readonly reply?: string;
+}
+
 export interface FleetServicePorts {
   readonly control: Bus;
   readonly node: string;
@@ -18,7 +25,7 @@ export interface FleetServicePorts {
   waiting(): Record<string, number>;
   classes(): Record<string, FunctionClass>;
   /** Takes a waiting call out of this scheduler's rooms. */
-  cancelWaiting(id: string): boolean;
+  cancelWaiting(named: NamedCall): boolean;
   /** Looks a call up in the call log, from about the time it was received. */
   findInLog(id: string, receivedAt: number): Promise<CallRecord | undefined>;
   preload(account: string, name: string, count: number, memoryMb: number | undefined): Promise<number>;
@@ -75,9 +82,13 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
     control.serve(
       cancelCall,
       [],
-      async ({ id }) => {
-        if (ports.cancelWaiting(id)) return { cancelled: true };
-        const answers = await fromAll((host) => control.ask(cancelOnHost, [host], { call: id }));
+      async ({ id, reply }) => {
+        if ((id === undefined) === (reply === undefined))
+          throw new Fault("BadRequest", "a call is named by its id or by its reply subject");
+        const named: NamedCall = { ...(id !== undefined && { id }), ...(reply !== undefined && { reply }) };
+        if (ports.cancelWaiting(named)) return { cancelled: true };
+        const order = { ...(id !== undefined && { call: id }), ...(reply !== undefined && { reply }) };
+        const answers = await fromAll((host) => control.ask(cancelOnHost, [host], order));
         return { cancelled: answers.some((result) => result.status === "fulfilled" && result.value.answer.cancelled) };
       },
       SCHEDULERS,

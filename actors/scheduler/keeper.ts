@@ -144,10 +144,10 @@ export class Keeper {
       this.#answers.fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
   }
 
-  /** Takes a waiting call out; its caller hears that it was cancelled. */
-  cancel(id: string): boolean {
-    const calls = this.#rooms.remove((candidate) => candidate.head.call === id);
-    for (const call of calls) this.#refuse(call, new Fault("Cancelled", "an operator cancelled the call"));
+  /** Takes a waiting call out, named by its id or by its reply subject; its caller hears that it was cancelled. */
+  cancel({ id, reply }: { readonly id?: string; readonly reply?: string }): boolean {
+    const calls = this.#rooms.remove((candidate) => (id === undefined ? candidate.reply === reply : candidate.head.call === id));
+    for (const call of calls) this.#refuse(call, new Fault("Cancelled", "the call was cancelled"));
     return calls.length > 0;
   }
 

@@ -4,19 +4,20 @@ import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
+import { cancelledByInterrupt } from "../cancel.ts";
 import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
 import { defined } from "../defined.ts";
-import { exitCodeOf, explain, failureData, printable, Usage } from "../failure.ts";
+import { exitCodeOf, explain, failureData, Interrupted, printable, Usage } from "../failure.ts";
 import { JSON_FLAG, on, optionalArgument, text, value, valueOr, values } from "../flags.ts";
 import { tableText } from "../output.ts";
-import { connected } from "../platform.ts";
+import { connected, interrupted } from "../platform.ts";
 import { configuration, duration, header, memory, name, record, type Target, target, timeout } from "../values.ts";
 
 export const invoke = command({
   brief: "Call a function; its reply is all that is written to stdout",
   details:
-    "NAME may carry an alias or version: hello.beta, hello:3. The body is sent as it is given: JSON arrives parsed,\nanything else as bytes. Any NATS client can do the same: a request to pilot.fn.<account>.<function>.",
+    "NAME may carry an alias or version: hello.beta, hello:3. The body is sent as it is given: JSON arrives parsed,\nanything else as bytes. Ctrl-C cancels the call, wherever it waits or runs.\nAny NATS client can do the same: a request to pilot.fn.<account>.<function>.",
   examples: [
     `pilot invoke hello --data '{"name":"you"}'`,
     "pilot invoke hello.beta --data @order.json --timeout 5s --trace",
@@ -57,11 +58,13 @@ export const invoke = command({
     const body = flags.code === undefined ? event : await inlineBody(cli, flags.code, flags.runtime, flags.handler, event);
     if (body.length > BODY_LIMIT)
       throw new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} fit into a call`);
-    await connected(cli, flags, async (platform) => {
+    const serve = async (platform: Connected): Promise<void> => {
       const started = performance.now();
       const call = patience(platform, flags.account, callee, flags.timeout, flags.deadline ?? LIMITS.waitForPlace.value);
       try {
-        const reply = await platform.caller.call(subject, body, { headers, ...call.options });
+        let inbox = "";
+        const sent = platform.caller.call(subject, body, { headers, ...call.options, onReplySubject: (own) => (inbox = own) });
+        const reply = await cancelledByInterrupt(cli, platform, sent, inbox);
         const ms = performance.now() - started;
         if (flags.trace) note(cli, await traceText(reply.headers));
         if (flags.json) line(cli, JSON.stringify({ status: 200, ...bodyData(reply.body), headers: reply.headers, ms }));
@@ -69,15 +72,19 @@ export const invoke = command({
       } catch (thrown) {
         const failure = call.explain(thrown);
         if (!flags.json) throw failure;
-        const headersOfReply = failure instanceof Fault ? failure.details?.["headers"] : undefined;
-        const status = Fault.from(failure).code;
-        line(cli, JSON.stringify({ status, error: failureData(failure), headers: headersOfReply ?? {}, ms: performance.now() - started }));
+        const fault = failure instanceof Interrupted ? new Fault("Cancelled", failure.message) : Fault.from(failure);
+        const headersOfReply = fault.details?.["headers"] ?? {};
+        line(
+          cli,
+          JSON.stringify({ status: fault.code, error: failureData(fault), headers: headersOfReply, ms: performance.now() - started }),
+        );
         note(cli, explain(failure, cli.env["PILOT_DEBUG"] === "1"));
         cli.exitCode = exitCodeOf(failure);
       } finally {
         call.end();
       }
-    });
+    };
+    await connected(cli, flags, serve, true);
   },
 });
 
@@ -89,7 +96,7 @@ async function bodyOf(cli: Cli, data: string | undefined): Promise<Uint8Array> {
 
 async function read(cli: Cli, path: string, most: number): Promise<Uint8Array> {
   const { readFileWithin, readStreamWithin } = await import("../../nodes/io/input.ts");
-  return path === "-" ? readStreamWithin(cli.stdin, most, "stdin") : readFileWithin(path, most);
+  return Promise.race([path === "-" ? readStreamWithin(cli.stdin, most, "stdin") : readFileWithin(path, most), interrupted(cli)]);
 }
 
 /** Code in the request itself (F002): one JSON object to the account's inline subject. */
@@ -130,7 +137,11 @@ function patience(platform: Connected, account: string, callee: Target | undefin
     options: { timeoutMs: wait + LIMITS.timeoutMax.value + 2 * LIMITS.replyGrace.value, signal: stop.signal },
     explain: (thrown: unknown): unknown =>
       stop.signal.aborted ? new Fault("InstanceLost", `no reply within ${Math.round(given)} ms; whoever ran the call is gone`) : thrown,
-    end: () => clearTimeout(timer),
+    /** The wait is over, whoever ended it. */
+    end(): void {
+      clearTimeout(timer);
+      stop.abort();
+    },
   };
 }
 

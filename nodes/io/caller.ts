@@ -17,6 +17,8 @@ export interface CallOptions {
   /** How long to wait for the reply, in ms, to about 20 ms. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Told, before the call is sent, the subject on which its reply is waited for: by it the call can be cancelled. */
+  readonly onReplySubject?: (subject: string) => void;
 }
 
 export interface Caller {
@@ -81,10 +83,11 @@ export function openCaller(nc: NatsConnection, prefix: string): Caller {
   };
 
   return {
-    call(subject, body, { headers, timeoutMs, signal }) {
+    call(subject, body, { headers, timeoutMs, signal, onReplySubject }) {
       if (signal?.aborted) return Promise.reject(new Fault("Cancelled", "the caller cancelled the call"));
       if (!listening) listen();
       const token = (count++).toString(36);
+      onReplySubject?.(inbox + token);
       return new Promise((resolve, reject) => {
         let settle: Pending = { expires: performance.now() + timeoutMs, resolve, reject };
         if (signal !== undefined) {

@@ -124,7 +124,8 @@ export const showCall = request({
 export const cancelCall = request({
   name: "cancel-call",
   subject: on("cancel"),
-  request: Strict({ id: Id }),
+  /** One of the two: the id, or what the caller itself knows, the subject on which it waits for the reply. */
+  request: Strict({ id: Type.Optional(Id), reply: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })) }),
   reply: Type.Object({ cancelled: Type.Boolean() }),
-  meaning: "Ends a call that waits or runs; its caller gets Cancelled.",
+  meaning: "Ends a call that waits or runs, named by its id or by its reply subject; its caller gets Cancelled.",
 });

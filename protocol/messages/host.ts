@@ -127,9 +127,9 @@ export const provisionContainer = request({
 export const cancelOnHost = request({
   name: "cancel",
   subject: (host: string) => SUBJECT.agent(host, "cancel"),
-  request: Type.Object({ call: Id }),
+  request: Type.Object({ call: Type.Optional(Id), reply: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })) }),
   reply: Type.Object({ cancelled: Type.Boolean() }),
-  meaning: "Ends a call that waits or runs on this host.",
+  meaning: "Ends a call that waits or runs on this host, named by its id or by its reply subject.",
 });
 
 export const findCall = request({

@@ -126,6 +126,19 @@ test("cancel ends a call that runs and one that waits, and each caller hears Can
   t.is(r.active.length, 0);
 });
 
+test("a caller's reply subject names its call for cancel as well as the id does", async (t) => {
+  const r = await rig(t);
+  const runs = r.call("hang", "warm");
+  await r.clock.settle();
+  const waits = r.call("hang", "hot");
+  await r.clock.settle();
+  for (const sent of [waits, runs]) {
+    t.deepEqual(await r.settled(r.outside.ask(cancelOnHost, ["h1"], { reply: sent.inbox })), { cancelled: true });
+    t.is(sent.reply.error, "Cancelled");
+  }
+  t.deepEqual(await r.settled(r.outside.ask(cancelOnHost, ["h1"], { reply: runs.inbox })), { cancelled: false });
+});
+
 test("F028 a finished call is found by its id, with both ends of its clock", async (t) => {
   const r = await rig(t);
   const sent = r.call("sleep", "warm", "30");

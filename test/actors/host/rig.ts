@@ -31,6 +31,8 @@ export interface Reply {
 /** A call under way: what has come back of it so far. */
 export interface Sent {
   readonly id: string;
+  /** Where the caller waits. */
+  readonly inbox: string;
   readonly replies: Reply[];
   readonly refusals: (Refusal | "absent")[];
   /** The only reply; fails when there is none or more than one. */
@@ -271,6 +273,7 @@ export class Rig {
     const refusals: (Refusal | "absent")[] = [];
     const sent: Sent = {
       id,
+      inbox,
       replies,
       refusals,
       get reply(): Reply {
