@@ -8,6 +8,12 @@ import { LIMITS } from "../protocol/limits.ts";
 /** The command line is wrong in a way that its grammar cannot tell; exit code 2. */
 export class Usage extends Error {
   override readonly name = "Usage";
+  /** What to do, where more is known than that --help says more. */
+  readonly next: string | undefined;
+  constructor(message: string, next?: string) {
+    super(message);
+    this.next = next;
+  }
 }
 
 /** The user pressed Ctrl-C, or nobody reads the answer any more. Nothing is said about it. */
@@ -27,8 +33,8 @@ export function exitCodeOf(thrown: unknown): number {
 }
 
 /** A wrong command line: what is wrong with it, and where to look. */
-export function wrong(what: string): string {
-  return `pilot: ${printable(what)}\n  next:  the command with --help shows what it takes`;
+export function wrong(what: string, next = "the command with --help shows what it takes"): string {
+  return `pilot: ${printable(what)}\n  next:  ${next}`;
 }
 
 const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
@@ -41,7 +47,7 @@ const AGAIN = {
 /** The text for stderr, without a final newline. `debug` adds our own stack. */
 export function explain(thrown: unknown, debug: boolean): string {
   if (thrown instanceof Interrupted) return `pilot: ${thrown.message}`;
-  if (thrown instanceof Usage) return wrong(thrown.message);
+  if (thrown instanceof Usage) return wrong(thrown.message, thrown.next);
   const fault = Fault.from(thrown);
   const text = [
     `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,
@@ -67,7 +73,7 @@ export function failureData(thrown: unknown): Record<string, unknown> {
 }
 
 /** What to do next: where more is known than the table says, the fault has it in its details. */
-function cureOf(fault: Fault): string {
+export function cureOf(fault: Fault): string {
   const known = fault.details?.["next"];
   return typeof known === "string" ? printable(known).slice(0, 1_000) : ERRORS[fault.name].cure;
 }

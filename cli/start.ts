@@ -48,8 +48,10 @@ export async function start(words: readonly string[], root: string): Promise<num
     return await show(running, options, root, stop.signal);
   } catch (thrown) {
     if (stop.signal.aborted) return options.once ? 3 : 0;
-    note(`pilotlight: ${Fault.from(thrown).message}`);
-    return 3;
+    const fault = Fault.from(thrown);
+    note(`pilotlight: ${fault.message}`);
+    // A port or store that was asked for and cannot be had is a matter of the command line.
+    return running === undefined && (fault.name === "BadRequest" || fault.name === "Conflict") ? 2 : 3;
   } finally {
     await running?.stop();
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);

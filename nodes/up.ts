@@ -13,6 +13,7 @@ import type { Role } from "../protocol/subjects.ts";
 import type { FoundBroker } from "./io/broker/find.ts";
 import { findBroker } from "./io/broker/find.ts";
 import { freePort } from "./io/broker/free-port.ts";
+import { portProblem } from "./io/broker/port-holder.ts";
 import { systemClock } from "./io/clock.ts";
 import { register } from "./io/running.ts";
 import { contextOf, defaultStore, openStore, type Store, temporaryStore } from "./io/store.ts";
@@ -77,13 +78,15 @@ export interface Running {
   pidOf(name: string): number | undefined;
 }
 
-/** Starts the form. Rejects with a Fault: Conflict for a store in use, Unavailable for what cannot be started, Cancelled when the signal came first. */
+/** Starts the form. Rejects with a Fault: BadRequest for a port in use, Conflict for a store in use, Unavailable for what cannot be started, Cancelled when the signal came first. */
 export async function up(options: UpOptions = {}): Promise<Running> {
   if (options.temporary === true && options.store !== undefined) {
     throw new Fault("BadRequest", "a store that was named is never removed: give either store or temporary");
   }
   const environment = options.environment ?? process.env;
   const say = options.say ?? ((): void => undefined);
+  const taken = options.port === undefined ? undefined : await portProblem(options.port, environment);
+  if (taken !== undefined) throw new Fault("BadRequest", taken, { next: "Stop that one, or give another port, or 0 for a free one." });
   const broker = await findBroker({
     path: options.broker,
     allowDownload: options.allowDownload ?? true,

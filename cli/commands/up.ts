@@ -1,8 +1,10 @@
 /** `pilot up`: the whole platform on this machine, until Ctrl-C. */
+
+import { Fault } from "../../protocol/errors.ts";
 import { localCommand } from "../command.ts";
 import { line, note } from "../context.ts";
 import { defined } from "../defined.ts";
-import { Interrupted, printable } from "../failure.ts";
+import { cureOf, Interrupted, printable, Usage } from "../failure.ts";
 import { choice, on, text, value, values } from "../flags.ts";
 import { answer } from "../output.ts";
 import { integer, port, warmth } from "../values.ts";
@@ -10,7 +12,7 @@ import { integer, port, warmth } from "../values.ts";
 export const up = localCommand({
   brief: "Start the platform on this machine and stay until Ctrl-C",
   details:
-    'Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{"nats":…,"store":…,"context":…,"pid":…} once calls can be served. Other pilot commands on this machine find it by themselves.',
+    'Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{"nats":…,"store":…,"context":…,"pid":…} once calls can be served. Other pilot commands on this machine find it by themselves.\nA port, store or program that was named and cannot be had ends it with 2.',
   examples: ["pilot up", "pilot up --port 4300 --store ./state --warm node=4,python=1", "pilot up --port 0 --json"],
   flags: {
     port: value(port, "N", "port of the broker; 0 picks a free one; default: 4222, or a free one when that is taken"),
@@ -48,7 +50,8 @@ export const up = localCommand({
       environment: { ...cli.env },
       say: (sentence) => note(cli, printable(sentence)),
     }).catch((thrown: unknown) => {
-      throw cli.signal.aborted ? new Interrupted("interrupted while starting") : thrown;
+      if (cli.signal.aborted) throw new Interrupted("interrupted while starting");
+      throw badChoice(thrown) ? new Usage(thrown.message, cureOf(thrown)) : thrown;
     });
     const { nats, store, context, pid } = platform;
     try {
@@ -73,3 +76,8 @@ export const up = localCommand({
     }
   },
 });
+
+/** A port, store or program that was chosen on the command line and cannot be had. */
+function badChoice(thrown: unknown): thrown is Fault {
+  return thrown instanceof Fault && (thrown.name === "BadRequest" || thrown.name === "Conflict");
+}

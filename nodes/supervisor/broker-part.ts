@@ -15,7 +15,10 @@ export function brokerPart(order: StartBroker, started: (broker: RunningBroker) 
         broker = await startBroker({ ...order, port });
       } catch (error) {
         // A port in use or a bad store is not mended by trying again; a server that did run before may come back.
-        if (!before) throw new Hopeless("Unavailable", Fault.from(error).message, undefined, error);
+        if (!before) {
+          const { name, message } = Fault.from(error);
+          throw new Hopeless(name === "BadRequest" ? name : "Unavailable", message, undefined, error);
+        }
         throw error;
       }
       port = broker.port;

@@ -1,10 +1,14 @@
 /** The command line as a whole, without a platform. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
 import { Writable } from "node:stream";
 import test from "ava";
 import { helpTexts } from "../../cli/docs.ts";
 import { main } from "../../cli/main.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { runCli } from "../support/run-cli.ts";
+import { temporaryDirectory } from "../support/temp.ts";
 
 /** Nobody listens there. */
 const NOWHERE = "nats://127.0.0.1:9";
@@ -87,6 +91,19 @@ test("a wrong value ends with 2 and says what would be right", async (t) => {
   ]) {
     t.is((await runCli(words)).code, 2, words.join(" "));
   }
+});
+
+test("a port or a store that cannot be had ends up with 2, and says who has it", async (t) => {
+  const other = createServer().listen(0, "127.0.0.1");
+  t.teardown(() => other.close());
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  const store = join(await temporaryDirectory(t), "store");
+  const run = await runCli(["up", "--port", String(port), "--store", store]);
+  t.is(run.code, 2, run.stderr);
+  t.regex(run.stderr, new RegExp(`^pilot: port ${port} is in use by .+\n {2}next: .*another port, or 0`));
+  t.is(run.stdout, "");
+  t.is((await runCli(["up", "--port", "0", "--store", "/proc/none"])).code, 2);
 });
 
 test("a broker that cannot be reached ends with 3 and no stack", async (t) => {

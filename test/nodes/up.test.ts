@@ -159,9 +159,20 @@ test("a port in use is said at once, and nothing is left", async (t) => {
   t.teardown(() => other.close());
   await once(other, "listening");
   const { port } = other.address() as { port: number };
-  const error = await t.throwsAsync(room.up({ port }), { instanceOf: Fault, name: "Unavailable" });
-  t.regex(error?.message ?? "", /is in use by another program/);
+  const error = await t.throwsAsync(room.up({ port }), { instanceOf: Fault, name: "BadRequest" });
+  t.regex(
+    error?.message ?? "",
+    new RegExp(`port ${port} is in use by ${process.platform === "linux" ? `.+ \\(process ${process.pid}\\)` : "another"}`),
+  );
   t.false(existsSync(join(room.store, "lock")));
+});
+
+test("a port that another form has is said with the process to stop", async (t) => {
+  const first = await (await roomOf(t)).up();
+  const room = await roomOf(t);
+  const port = Number(new URL(first.nats).port);
+  const error = await t.throwsAsync(room.up({ port }), { instanceOf: Fault, name: "BadRequest" });
+  t.regex(error?.message ?? "", new RegExp(`in use by (the pilot up of process ${process.pid}|nats-server)`));
 });
 
 test("a store that cannot be made is a plain refusal", async (t) => {
