@@ -76,6 +76,11 @@ export const LIMITS = {
   stack: limit(32 * KiB, "bytes", "longest stack that is mapped; the rest is cut"),
   sourceMap: limit(32 * MiB, "bytes", "largest source map; a larger one is left out and said so"),
   environment: limit(32 * KiB, "bytes", "environment variables of a function together, else BadRequest"),
+  orderedEnvironment: limit(
+    4 * KiB,
+    "bytes",
+    "largest environment that travels with a call to its host; of a version with more, the host reads the record",
+  ),
   memoryMin: limit(32, "MB", "smallest memory amount"),
   memoryMax: limit(16_384, "MB", "largest memory amount that can be asked for; hosts may have less"),
   memoryDefault: limit(128, "MB", "memory amount of a function that names none"),

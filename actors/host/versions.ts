@@ -1,4 +1,7 @@
-/** Version records as the host remembers them: immutable, so they are asked for once, also by many calls at once. */
+/**
+ * What versions load, as the host remembers it: immutable, so it is learned once, from an order that says it or from the
+ * store, also by many calls at once.
+ */
 import { LIMITS } from "../../protocol/limits.ts";
 import type { CallHead } from "../../protocol/messages/call.ts";
 import type { VersionRecord } from "../../protocol/vocabulary.ts";
@@ -8,7 +11,7 @@ export type ReadVersion = (account: string, name: string, version: number) => Pr
 
 export class Versions {
   readonly #read: ReadVersion;
-  readonly #known = new Map<string, VersionRecord>();
+  readonly #known = new Map<string, CodeOf>();
   readonly #asked = new Map<string, Promise<VersionRecord>>();
 
   constructor(read: ReadVersion) {
@@ -16,13 +19,17 @@ export class Versions {
   }
 
   /** What a call must load; a promise only when the record is not here yet. Rejects with the Fault of the reader. */
-  codeOf(head: Pick<CallHead, "account" | "function" | "version" | "inline">): CodeOf | Promise<CodeOf> {
+  codeOf(head: Pick<CallHead, "account" | "function" | "version" | "inline" | "code">): CodeOf | Promise<CodeOf> {
     if (head.inline) {
       const { digest, runtime, handler } = head.inline;
       return { digest, runtime, handler, environment: {}, network: false };
     }
     const key = `${head.account}.${head.function}.${head.version}`;
-    return this.#known.get(key) ?? this.#ask(key, head.account, head.function, head.version);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    if (head.code === undefined) return this.#ask(key, head.account, head.function, head.version);
+    this.#keep(key, head.code);
+    return head.code;
   }
 
   /** A function was removed: its version numbers may come to mean something else. */
@@ -52,8 +59,8 @@ export class Versions {
     return answer;
   }
 
-  #keep(key: string, record: VersionRecord): void {
-    this.#known.set(key, record);
+  #keep(key: string, code: CodeOf): void {
+    this.#known.set(key, code);
     if (this.#known.size <= LIMITS.versionsKept.value) return;
     for (const oldest of this.#known.keys()) {
       this.#known.delete(oldest);

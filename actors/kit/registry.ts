@@ -30,6 +30,7 @@ export type RegistryChange =
 export interface RegistrySync {
   readonly function?: { readonly key: string; readonly revision: number; readonly record: FunctionRecord | null } | undefined;
   readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord | null } | undefined;
+  readonly version?: VersionRecord | undefined;
 }
 
 export interface Registry {
@@ -112,12 +113,15 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     }
     return record;
   };
+  /** The most recently used is the last. */
+  const knowVersion = (key: string, record: VersionRecord): void => {
+    versions.delete(key);
+    versions.set(key, record);
+    trim(versions, LIMITS.versionsCached.value);
+  };
   const readVersion = async (key: string): Promise<VersionRecord | undefined> => {
     const stored = await buckets.versions.get(key);
-    if (stored) {
-      versions.set(key, stored.value);
-      trim(versions, LIMITS.versionsCached.value);
-    }
+    if (stored) knowVersion(key, stored.value);
     return stored?.value;
   };
 
@@ -139,8 +143,7 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
       const key = versionKey(account, name, version);
       const known = versions.get(key);
       if (known === undefined) return versionReads.run(key, () => readVersion(key));
-      versions.delete(key);
-      versions.set(key, known);
+      knowVersion(key, known);
       return known;
     },
     account: (name) => accounts.get(name),
@@ -152,6 +155,8 @@ export async function openRegistry(buckets: RegistryBuckets, clock: Clock, log: 
     sync(change) {
       if (change.function) functions.apply(change.function.key, change.function.record ?? undefined, change.function.revision);
       if (change.account) accounts.apply(change.account.key, change.account.record ?? undefined, change.account.revision);
+      const { version } = change;
+      if (version) knowVersion(versionKey(version.account, version.name, version.version), version);
     },
     onChange(listener) {
       listeners.add(listener);

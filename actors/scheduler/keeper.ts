@@ -12,7 +12,6 @@ import { splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, callHead } from "../../protocol/messages/call.ts";
-import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { parseBackSubject } from "../../protocol/subjects.ts";
 import type { FunctionClass } from "../../protocol/vocabulary.ts";
 import type { Message } from "../kit/bus.ts";
@@ -26,6 +25,7 @@ import { ColdCauses } from "./keeper/cold-causes.ts";
 import { Held } from "./keeper/held.ts";
 import { type KeptCall, keptCall } from "./keeper/kept-call.ts";
 import { LongCalls } from "./keeper/long.ts";
+import type { Needs } from "./keeper/needs.ts";
 import { type Place, placedHead, requestFor } from "./keeper/placing.ts";
 import { Presence } from "./keeper/presence.ts";
 import { Rooms } from "./keeper/rooms.ts";
@@ -42,12 +42,6 @@ export interface KeeperPorts extends AnswersPorts {
   classOf(account: string, name: string): FunctionClass;
   /** True while some host may answer the function (account.function) directly. */
   granted(functionKey: string): boolean;
-}
-
-/** What a call needs that its version says. */
-interface Needs {
-  readonly runtime: RuntimeName;
-  readonly network: boolean;
 }
 
 export class Keeper {
@@ -109,10 +103,12 @@ export class Keeper {
     }
     if (head.probe === true) return this.#probed(head, message.reply);
     const accept = (needs: Needs) => this.#accept(head, body, message.reply, back.reply, needs);
-    if (head.inline !== undefined) return accept({ runtime: head.inline.runtime, network: false });
+    if (head.code !== undefined)
+      return this.#answers.refuse(head, back.reply, new Fault("BadRequest", "what a version loads is the keeper's to say"));
+    if (head.inline !== undefined) return accept({ runtime: head.inline.runtime, network: false, version: undefined });
     this.#ports.registry.version(head.account, head.function, head.version).then(
       (version) => {
-        if (version !== undefined) accept(version);
+        if (version !== undefined) accept({ runtime: version.runtime, network: version.network, version });
         else this.#answers.refuse(head, back.reply, new Fault("FunctionNotFound", `version ${head.version} of ${head.function} is gone`));
       },
       (thrown: unknown) => this.#answers.refuse(head, back.reply, Fault.from(thrown)),
@@ -167,7 +163,7 @@ export class Keeper {
     this.#rooms.drawSoon(idle);
   }
 
-  #accept(head: CallHead, body: Uint8Array, back: string, reply: string, { runtime, network }: Needs): void {
+  #accept(head: CallHead, body: Uint8Array, back: string, reply: string, needs: Needs): void {
     const before = this.#held.find(head);
     if (before !== undefined) {
       this.#ports.count("duplicate");
@@ -179,7 +175,7 @@ export class Keeper {
       this.#ports.count("roomFull");
       return this.#answers.refuse(head, reply, throttled("the waiting room is full"));
     }
-    const call = keptCall(head, body, { number: this.#next++, back, reply, runtime, network, now: this.#ports.clock.now() });
+    const call = keptCall(head, body, { number: this.#next++, back, reply, needs, now: this.#ports.clock.now() });
     this.#held.hold(call);
     this.#rooms.add(call);
   }

@@ -6,7 +6,30 @@
 import Type, { type Static } from "typebox";
 import { checked, event } from "../contract.ts";
 import { SUBJECT } from "../subjects.ts";
-import { ClassSchema, ColdCauseSchema, Count, Digest, Id, Memory, Name, RungSchema, RuntimeSchema, Text, Timeout } from "./records.ts";
+import {
+  ClassSchema,
+  ColdCauseSchema,
+  Count,
+  Digest,
+  Environment,
+  Id,
+  Memory,
+  Name,
+  RungSchema,
+  RuntimeSchema,
+  Text,
+  Timeout,
+} from "./records.ts";
+
+/** What a container has to load, as the immutable record of a version says. */
+const OrderedCodeSchema = Type.Object({
+  digest: Digest,
+  runtime: RuntimeSchema,
+  handler: Type.String({ minLength: 1, maxLength: 256 }),
+  environment: Environment,
+  network: Type.Boolean(),
+});
+export type OrderedCode = Static<typeof OrderedCodeSchema>;
 
 const CallHeadSchema = Type.Object({
   /** Call id: time-ordered, made by the node that received the call (see protocol/call-id.ts). */
@@ -61,6 +84,11 @@ const CallHeadSchema = Type.Object({
       coldCause: Type.Optional(ColdCauseSchema),
     }),
   ),
+  /**
+   * Only from a keeper to a host, and only where a container has to be made: spares the host the reading of the version's
+   * record. Left out where the environment is above LIMITS.orderedEnvironment, and for inline code.
+   */
+  code: Type.Optional(OrderedCodeSchema),
 });
 export type CallHead = Static<typeof CallHeadSchema>;
 export const callHead = checked(CallHeadSchema);

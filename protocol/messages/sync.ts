@@ -2,7 +2,7 @@
 import Type from "typebox";
 import { request } from "../contract.ts";
 import { SUBJECT } from "../subjects.ts";
-import { AccountSchema, Count, FunctionSchema, PoolSchema } from "./records.ts";
+import { AccountSchema, Count, FunctionSchema, PoolSchema, VersionSchema } from "./records.ts";
 
 export const syncNode = request({
   name: "sync",
@@ -12,6 +12,8 @@ export const syncNode = request({
     function: Type.Optional(Type.Object({ key: Type.String(), revision: Count, record: Type.Union([FunctionSchema, Type.Null()]) })),
     /** record null: removed. */
     account: Type.Optional(Type.Object({ key: Type.String(), revision: Count, record: Type.Union([AccountSchema, Type.Null()]) })),
+    /** To schedulers: the version that was just deployed, so that its first call waits for no read. */
+    version: Type.Optional(VersionSchema),
     /** To hosts: all pool targets. */
     pools: Type.Optional(Type.Array(PoolSchema)),
   }),

@@ -1,7 +1,7 @@
 /** One call that a keeper answers for, from its arrival until it is done or its owner has it back. */
 import type { CallHead } from "../../../protocol/messages/call.ts";
 import { slotKey } from "../../../protocol/names.ts";
-import type { RuntimeName } from "../../../protocol/runtimes.ts";
+import type { Needs } from "./needs.ts";
 import { Refusals } from "./refusals.ts";
 
 /** The order by which a call went to a host. */
@@ -30,8 +30,7 @@ export interface KeptCall {
   readonly key: string;
   /** The slot key, and what was demanded of the runtime. */
   readonly roomKey: string;
-  readonly runtime: RuntimeName;
-  readonly network: boolean;
+  readonly needs: Needs;
   readonly arrivedAt: number;
   readonly waitUntil: number;
   attempt: number;
@@ -51,8 +50,7 @@ export interface Arrival {
   readonly number: number;
   readonly back: string;
   readonly reply: string;
-  readonly runtime: RuntimeName;
-  readonly network: boolean;
+  readonly needs: Needs;
   /** Monotonic. */
   readonly now: number;
 }
@@ -64,7 +62,7 @@ const COPY_BELOW = 16_384;
 export function keptCall(head: CallHead, body: Uint8Array, arrival: Arrival): KeptCall {
   const { account, function: name, version, inline, memoryMb, runtimeWanted } = head;
   const key = slotKey(account, name, inline?.digest ?? version, memoryMb);
-  const { number, back, reply, runtime, network, now } = arrival;
+  const { number, back, reply, needs, now } = arrival;
   return {
     number,
     head,
@@ -74,8 +72,7 @@ export function keptCall(head: CallHead, body: Uint8Array, arrival: Arrival): Ke
     functionKey: `${account}.${name}`,
     key,
     roomKey: runtimeWanted === undefined ? key : `${key} ${runtimeWanted}`,
-    runtime,
-    network,
+    needs,
     arrivedAt: now,
     waitUntil: now + head.waitMs,
     attempt: head.attempt,

@@ -9,6 +9,7 @@ import type { ColdCause, FunctionClass } from "../../../protocol/vocabulary.ts";
 import type { Fleet } from "../fleet.ts";
 import type { PlacementRequest, Verdict } from "../placement/index.ts";
 import type { KeptCall } from "./kept-call.ts";
+import { orderedCode } from "./needs.ts";
 
 /** A place that the policy found. */
 export type Place = Extract<Verdict, { kind: "place" }>;
@@ -32,8 +33,8 @@ export function requestFor(call: KeptCall, { fleet, now, accountCap, isGranted, 
     functionKey,
     codeKey: `${functionKey}.${head.inline?.digest ?? head.version}`,
     key,
-    runtime: call.runtime,
-    network: call.network,
+    runtime: call.needs.runtime,
+    network: call.needs.network,
     memoryMb: head.memoryMb,
     runtimeWanted: head.runtimeWanted,
     functionCap: head.containers,
@@ -47,7 +48,7 @@ export function requestFor(call: KeptCall, { fleet, now, accountCap, isGranted, 
   };
 }
 
-/** The call's head with its place in it. */
+/** The call's head with its place in it, and with what the host has to load for it. */
 export function placedHead(
   call: KeptCall,
   place: Place,
@@ -55,8 +56,10 @@ export function placedHead(
   functionClass: FunctionClass,
   coldCause: ColdCause | undefined,
 ): CallHead {
+  const code = place.rung === "hot" ? undefined : orderedCode(call.needs);
   return {
     ...call.head,
+    ...(code !== undefined && { code }),
     attempt: call.attempt,
     class: functionClass,
     waitMs: Math.max(0, call.waitUntil - now),

@@ -51,11 +51,20 @@ export class Sent {
   /** To the place that was found, with the head that says so. */
   send(call: KeptCall, { host, rung, instance }: Place, head: CallHead): void {
     const { clock, fleet } = this.#ports;
-    const { number, key, functionKey, runtime } = call;
+    const { number, key, functionKey, needs } = call;
     call.hop++;
     call.order = { host, subject: SUBJECT.host(host), head, absentSince: undefined, probeAt: clock.now() + PROBE_MS };
     this.#calls.set(number, call);
-    fleet.ordered(number, { host, rung, instance, key, functionKey, account: head.account, runtime, memoryMb: head.memoryMb });
+    fleet.ordered(number, {
+      host,
+      rung,
+      instance,
+      key,
+      functionKey,
+      account: head.account,
+      runtime: needs.runtime,
+      memoryMb: head.memoryMb,
+    });
     this.#transmit(call, call.order);
   }
 

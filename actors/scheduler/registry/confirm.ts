@@ -7,7 +7,7 @@
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { syncNode } from "../../../protocol/messages/sync.ts";
-import type { AccountRecord, FunctionRecord, PoolTarget } from "../../../protocol/vocabulary.ts";
+import type { AccountRecord, FunctionRecord, PoolTarget, VersionRecord } from "../../../protocol/vocabulary.ts";
 import type { RegistryPorts } from "./ports.ts";
 
 /** What was written. */
@@ -15,6 +15,8 @@ export interface Written {
   readonly function?: { readonly key: string; readonly revision: number; readonly record: FunctionRecord | null };
   readonly account?: { readonly key: string; readonly revision: number; readonly record: AccountRecord | null };
   readonly pools?: readonly PoolTarget[];
+  /** Told to schedulers only: nobody else needs what its environment holds before a call does. */
+  readonly version?: VersionRecord;
 }
 
 type ConfirmPorts = Pick<RegistryPorts, "bus" | "clock" | "log" | "live">;
@@ -29,7 +31,7 @@ export function confirm(ports: ConfirmPorts, written: Written): Promise<string[]
 
 class Round {
   readonly #ports: ConfirmPorts;
-  readonly #body: ReturnType<typeof syncNode.request.parse>;
+  readonly #written: Written;
   readonly #wanted: () => readonly string[];
   readonly #resolve: (unconfirmed: string[]) => void;
   readonly #until: number;
@@ -41,7 +43,7 @@ class Round {
   constructor(ports: ConfirmPorts, written: Written, resolve: (unconfirmed: string[]) => void) {
     this.#ports = ports;
     this.#resolve = resolve;
-    this.#body = written as ReturnType<typeof syncNode.request.parse>; // the same but for readonly
+    this.#written = written;
     this.#wanted = () => {
       const { frontends, schedulers, hosts } = ports.live();
       // Frontends know nothing of pools, hosts nothing of functions until a call brings one (F004) but for one that is gone.
@@ -69,7 +71,10 @@ class Round {
 
   #ask(node: string, left: number): void {
     this.#asked.add(node);
-    this.#ports.bus.ask(syncNode, [node], this.#body, left).then(
+    const { version, ...forAll } = this.#written;
+    const body = version && this.#ports.live().schedulers.includes(node) ? this.#written : forAll;
+    // The same but for readonly.
+    this.#ports.bus.ask(syncNode, [node], body as ReturnType<typeof syncNode.request.parse>, left).then(
       () => {
         this.#answered.add(node);
         this.look();

@@ -73,6 +73,7 @@ export async function deploy(ports: RegistryPorts, order: Deploy): Promise<Deplo
   const unconfirmed = await confirm(ports, {
     function: { key, revision: written.revision, record: written.value },
     account: { key: order.account, revision: account.revision, record: account.value },
+    version,
   });
   await forgetVersions(ports, order.account, order.name, dropped);
   ports.log.info("deployed", { function: key, version: version.version, digest: order.digest, unconfirmed });

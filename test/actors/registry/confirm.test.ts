@@ -127,3 +127,12 @@ test("a service that is stopped answers what it has taken", async (t) => {
   t.is((await deployed).version.version, 1);
   await t.throwsAsync(deploy("g"), { name: "Unavailable" });
 });
+
+test("schedulers know a version from its deploy on without a read; nobody else is told what its environment holds", async (t) => {
+  const { deploy, node, live, buckets } = await world({ schedulers: 2, frontends: 2, hosts: 1 });
+  const { version } = await deploy("f", { environment: { SECRET: "x" } });
+  const before = buckets.versions.counts.get;
+  for (const name of live.schedulers) t.deepEqual(await node(name).registry.version("main", "f", 1), version);
+  t.is(buckets.versions.counts.get, before);
+  for (const name of [...live.frontends, ...live.hosts]) t.notRegex(JSON.stringify(node(name).synced), /SECRET/);
+});

@@ -1,7 +1,10 @@
 import test from "ava";
+import { joinHead } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { SUBJECT } from "../../../protocol/subjects.ts";
 import { openCallPath } from "../../support/call-path.ts";
 import { instance, warmInstance } from "../../support/fleet.ts";
+import { MemoryBus } from "../../support/memory-bus.ts";
 
 const ECHO = "main.echo.1@128";
 
@@ -233,4 +236,66 @@ test("a keeper that was cut off for so long that it may have been declared lost 
     await clock.advance(100);
   }
   t.is(host.orders.length, 1);
+});
+
+test("F013 the order of a container says what it loads, unless the environment is large; a hot one does not", async (t) => {
+  const { clock, host, caller, buckets } = await open();
+  const small = (await buckets.versions.get("main.echo.1"))?.value;
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "first");
+  await clock.settle();
+  t.is(host.orders[0]?.head.place?.rung, "warm");
+  const { digest, runtime, handler, environment, network } = small ?? {};
+  t.deepEqual(host.orders[0]?.head.code as unknown, { digest, runtime, handler, environment, network });
+  if (host.orders[0]) host.take(host.orders[0]);
+  host.announce({ instances: [instance({ id: "w1", slots: [{ key: ECHO, idle: 1, busy: 0, loading: 0 }] })] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "hot");
+  await clock.settle();
+  t.is(host.orders[1]?.head.place?.rung, "hot");
+  t.is(host.orders[1]?.head.code, undefined);
+});
+
+test("an environment too large to travel is left to the host to read", async (t) => {
+  const { clock, host, caller, buckets } = await open();
+  const stored = (await buckets.versions.get("main.echo.1"))?.value;
+  for (const [key, bytes] of [
+    ["A", LIMITS.orderedEnvironment.value - 1],
+    ["B", LIMITS.orderedEnvironment.value],
+  ] as const) {
+    const version = key === "A" ? 2 : 3;
+    if (stored) await buckets.versions.put(`main.echo.${version}`, { ...stored, version, environment: { [key]: "x".repeat(bytes) } });
+    const record = (await buckets.functions.get("main.echo"))?.value;
+    if (record) await buckets.functions.put("main.echo", { ...record, versions: [1, 2, 3], aliases: { live: [{ version, weight: 100 }] } });
+    await clock.settle();
+    host.announce({ instances: [warmInstance("w1"), warmInstance("w2")] });
+    await clock.settle();
+    caller.call("pilot.fn.main.echo", key);
+    await clock.settle();
+    const order = host.orders.at(-1);
+    t.is(order?.body, key);
+    t.is(order?.head.code === undefined, key === "B");
+    if (order) host.take(order);
+    if (order) host.finish(order);
+  }
+});
+
+test("a head that claims to know what its version loads is refused: only the keeper says it", async (t) => {
+  const { clock, host, broker } = await open();
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  const forger = new MemoryBus(broker, "forger");
+  const errors: (string | undefined)[] = [];
+  forger.listen("_INBOX.forger.1", {}, (message) => errors.push(message.header("Pilot-Error")));
+  const code = { digest: "1".repeat(64), runtime: "node", handler: "handler", environment: {}, network: true };
+  const head = {
+    ...{ call: "000000000call1", account: "main", function: "echo", version: 1, memoryMb: 128, timeoutMs: 1_000, keepAliveMs: 1_000 },
+    ...{ containers: 10, waitMs: 1_000, receivedAt: 0, trace: false, class: "rare", owner: "frontend-1", number: 1, attempt: 1 },
+    ...{ idempotent: false, code },
+  };
+  forger.send(SUBJECT.keeper("scheduler-1"), joinHead(head, new Uint8Array(0)), SUBJECT.back("frontend-1", 1, 1, "_INBOX.forger.1"));
+  await clock.settle();
+  t.deepEqual(errors, ["BadRequest"]);
+  t.is(host.orders.length, 0);
 });
