@@ -11,6 +11,7 @@ const { FRAME, FRAME_ANSWER, BODY_LIMIT, send, sendText, open } = require("./cha
 const output = require("./output.cjs");
 const contexts = require("./context.cjs");
 const code = require("./code.cjs");
+const garbage = require("./garbage.cjs");
 const { toValue, asBytes, asJson } = require("./payload.cjs");
 const { describe, encode } = require("./thrown.cjs");
 
@@ -32,6 +33,8 @@ function finish() {
   current = 0;
   contexts.ended();
   output.switchTo(0);
+  garbage.moved(moved);
+  moved = 0;
   if (waiting.length > 0) later(next);
 }
 
@@ -72,6 +75,7 @@ function succeed(id, value) {
     tooLarge(id, Buffer.byteLength(text));
     return;
   }
+  moved += bytes?.length ?? text.length;
   finish();
 }
 
@@ -83,6 +87,7 @@ function call(id, bytes, extraAt, payloadAt, end) {
   current = id;
   running = true;
   begun = performance.now();
+  moved = end - payloadAt;
   let value;
   try {
     const event = toValue(bytes, payloadAt, end);
@@ -104,6 +109,8 @@ function call(id, bytes, extraAt, payloadAt, end) {
 /** When the running call began, and, for its result, what it took in microseconds. */
 let begun = 0;
 const took = Buffer.alloc(4);
+/** Bytes that the running call brought, and took away. */
+let moved = 0;
 
 function refuse(id) {
   send(FRAME.failed, HANDLER_ERROR, id, encode(loadError), null);
@@ -126,6 +133,7 @@ function load(bytes, extraAt, payloadAt, end) {
   try {
     const order = JSON.parse(bytes.utf8Slice(extraAt, payloadAt));
     contexts.describeFunction(order);
+    garbage.bound(order.memoryMb);
     ({ handler, fresh } = code.run(order, bytes.subarray(payloadAt, end)));
   } catch (error) {
     loadError = describe(error);

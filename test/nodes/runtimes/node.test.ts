@@ -126,3 +126,28 @@ test("node: views and array buffers are sent as their own bytes", async (t) => {
     t.deepEqual([...(await peer.end(at + 1)).payload], bytes);
   }
 });
+
+test("node: what large bodies leave behind is collected as the container's memory demands, and small ones cost no collection", async (t) => {
+  const container = await start(t, "node");
+  container.load(
+    bundle(
+      "node",
+      `const { PerformanceObserver, constants } = require("node:perf_hooks");
+       let forced = 0;
+       const count = (list) => { for (const { detail } of list.getEntries()) if (detail.flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) forced++; };
+       const observer = new PerformanceObserver(count);
+       observer.observe({ entryTypes: ["gc"] });
+       exports.handler = async (event) => {
+         await new Promise((resolve) => setImmediate(resolve));
+         count({ getEntries: () => observer.takeRecords() });
+         return forced;
+       };`,
+    ),
+    { memoryMb: 64 },
+  );
+  for (let nth = 1; nth <= 50; nth++) t.is(await container.invoke(nth, "small"), 0);
+  await container.invoke(51, "x".repeat(4_000_000));
+  await container.invoke(52, "x".repeat(4_000_000));
+  await container.invoke(53, "x".repeat(4_000_000));
+  t.is(await container.invoke(54, "small"), 1);
+});
