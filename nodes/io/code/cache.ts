@@ -4,7 +4,7 @@
  * H1  What is handed out has its digest: checked after each download, and for a file at its first use in this process.
  * H2  One download per digest at a time, however many ask.
  * H3  What is held is never removed; the bound may be passed by what is held, and by no more.
- * H4  A disk that refuses costs speed, not answers: the code is then kept in memory and `trouble` is told.
+ * H4  A disk that refuses, or is slow, costs no answers: code is then served from memory, and `trouble` is told of a refusal.
  */
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -147,15 +147,35 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
     entry.checked = true;
     entry.whole = bytes;
     entries.set(digest, entry);
+    const kept = keepFile(entry, bytes);
+    // Large code is used as a file. Small code is sent from memory: whoever waits for it does not wait for the disk.
+    if (entry.size > LIMITS.codeSmall.value) await kept;
+    return { entry, bytes, downloaded: true };
+  }
+
+  /** Held until it is written. Never rejects (H4). */
+  async function keepFile(entry: Entry, bytes: Uint8Array): Promise<void> {
+    entry.held += 1;
     try {
-      await write(fileOf(digest), bytes);
-      fileBytes += entry.size;
+      await write(fileOf(entry.digest), bytes);
+      // Two downloads of one digest may be written at a time, when the memory had no room for the first.
+      if (!entry.onDisk) fileBytes += entry.size;
       entry.onDisk = true;
       delete entry.whole;
     } catch (thrown) {
       failed("keep a file", thrown);
     }
-    return { entry, bytes, downloaded: true };
+    letGo(entry);
+  }
+
+  function letGo(entry: Entry): void {
+    entry.held -= 1;
+    if (entry.held === 0) {
+      // Code without a file stays only as far as the memory has room for it.
+      if (entry.whole !== undefined) memory.set(entry.digest, entry.whole);
+      delete entry.whole;
+    }
+    void makeRoom();
   }
 
   async function bring(digest: string): Promise<{ entry: Entry; bytes: Uint8Array | undefined; downloaded: boolean }> {
@@ -214,12 +234,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
       release() {
         if (released) return;
         released = true;
-        entry.held -= 1;
-        if (entry.held > 0) return;
-        // Code without a file stays only as far as the memory has room for it.
-        if (entry.whole !== undefined) memory.set(digest, entry.whole);
-        delete entry.whole;
-        void makeRoom();
+        letGo(entry);
       },
     };
   }

@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, rm, truncate, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
+import type { CodeCache } from "../../../actors/host/code.ts";
 import { openCodeCache } from "../../../nodes/io/code/cache.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { temporaryDirectory } from "../../support/temp.ts";
@@ -37,11 +38,15 @@ async function setUp(t: ExecutionContext, { limitBytes = 1_000_000_000, memoryBy
         return bytes;
       },
     });
-  return { cache: await open(), reopen: open, place, code, codes, state, troubles };
+  const cache = await open();
+  return { cache, reopen: open, place, code, codes, state, troubles, stored: () => stored(cache) };
 }
 
+/** Small code is handed out before its file is written. */
+const stored = (cache: CodeCache): Promise<unknown> => until(() => cache.list().every(({ onDisk }) => onDisk), "the files being written");
+
 test("F012 code that is here is taken without a download, and F013 many that ask at once share one", async (t) => {
-  const { cache, code, state, codes } = await setUp(t);
+  const { cache, code, state, codes, place, stored } = await setUp(t);
   const digest = code(1);
   t.false(cache.has(digest));
   const taken = await Promise.all(Array.from({ length: 20 }, () => cache.take(digest)));
@@ -49,7 +54,8 @@ test("F012 code that is here is taken without a download, and F013 many that ask
   t.is(cache.counts().downloads, 1);
   t.true(cache.has(digest));
   for (const one of taken) t.deepEqual(one.bytes, codes.get(digest));
-  t.deepEqual(await readFile(taken[0]?.path ?? ""), Buffer.from(codes.get(digest) ?? []));
+  await stored();
+  t.deepEqual(await readFile(join(place, digest)), Buffer.from(codes.get(digest) ?? []));
   t.is(cache.list()[0]?.held, 20);
   for (const one of taken) one.release();
   taken[0]?.release();
@@ -88,9 +94,10 @@ test("a failed or wrong download is told to all that wait and the next take trie
 });
 
 test("files are found again after a restart; damaged, cut and half-written ones are fetched again", async (t) => {
-  const { cache, code, place, reopen, state } = await setUp(t);
+  const { cache, code, place, reopen, state, stored: first } = await setUp(t);
   const digests = [code(1), code(2), code(3), code(4, 2 * 1024 * 1024)];
   for (const digest of digests) (await cache.take(digest)).release();
+  await first();
   const [whole = "", damaged = "", cut = "", large = ""] = digests;
   for (const digest of [damaged, cut, large]) await chmod(join(place, digest), 0o600);
   await writeFile(join(place, damaged), "x".repeat(1_000));
@@ -102,9 +109,11 @@ test("files are found again after a restart; damaged, cut and half-written ones 
   t.is(again.list().length, 4);
   for (const digest of digests) {
     const taken = await again.take(digest);
-    t.is(digestOf(await readFile(taken.path ?? "")), digest);
+    t.is(digestOf(taken.bytes ?? (await readFile(taken.path ?? ""))), digest);
     t.is(taken.downloaded, digest !== whole);
   }
+  await stored(again);
+  for (const digest of digests) t.is(digestOf(await readFile(join(place, digest))), digest);
   t.is(state.fetches, 7);
   t.is(again.counts().corrupt, 3);
   t.is(again.counts().bytes, 3_000 + 2 * 1024 * 1024);
@@ -112,10 +121,11 @@ test("files are found again after a restart; damaged, cut and half-written ones 
 });
 
 test("the least recently used code goes first, and what is held stays even over the bound", async (t) => {
-  const { cache, code, place } = await setUp(t, { limitBytes: 3_000 });
+  const { cache, code, place, stored } = await setUp(t, { limitBytes: 3_000 });
   const [a, b, c, d, e] = [code(1), code(2), code(3), code(4), code(5)];
   const held = await cache.take(a);
   for (const digest of [b, c]) (await cache.take(digest)).release();
+  await stored();
   (await cache.take(b)).release();
   (await cache.take(d)).release();
   await until(() => !cache.has(c), "the oldest code being removed");
@@ -124,8 +134,9 @@ test("the least recently used code goes first, and what is held stays even over 
     [true, true, false, true],
   );
   const more = await Promise.all([b, d, e].map((digest) => cache.take(digest)));
+  await stored();
   t.is(cache.counts().bytes, 4_000);
-  for (const one of [held, ...more]) t.is((await readFile(one.path ?? "")).length, 1_000);
+  for (const one of [held, ...more]) t.is((await readFile(join(place, one.digest))).length, 1_000);
   held.release();
   await until(() => cache.counts().bytes === 3_000, "the bytes going down to the bound");
   t.false(cache.has(a));
@@ -133,11 +144,12 @@ test("the least recently used code goes first, and what is held stays even over 
 });
 
 test("cached data is kept per account, survives a restart and goes with its code", async (t) => {
-  const { cache, code, place, reopen } = await setUp(t, { limitBytes: 3_000, memoryBytes: 0 });
+  const { cache, code, place, reopen, stored } = await setUp(t, { limitBytes: 3_000, memoryBytes: 0 });
   const digest = code(1);
   await cache.keepCached(digest, "main", Buffer.from("too early"));
   t.is(await cache.cached(digest, "main"), undefined);
   (await cache.take(digest)).release();
+  await stored();
   const data = Buffer.from("v8 data");
   await cache.keepCached(digest, "main", data);
   await cache.keepCached(digest, "../evil", data);
@@ -181,13 +193,15 @@ test("a disk that refuses costs no answer: code comes from memory, and it is sai
 });
 
 test("a file that somebody removed is fetched again", async (t) => {
-  const { cache, code } = await setUp(t, { memoryBytes: 0 });
+  const { cache, code, place, stored } = await setUp(t, { memoryBytes: 0 });
   for (const size of [1_000, 2 * 1024 * 1024]) {
     const digest = code(size, size);
-    const taken = await cache.take(digest);
-    taken.release();
-    await rm(taken.path ?? "");
-    t.is((await readFile((await cache.take(digest)).path ?? "")).length, size);
+    (await cache.take(digest)).release();
+    await stored();
+    await rm(join(place, digest));
+    t.true((await cache.take(digest)).downloaded);
+    await stored();
+    t.is((await readFile(join(place, digest))).length, size);
   }
 });
 
@@ -198,20 +212,21 @@ test("in any order of takes and releases every answer is right, held code stays 
         maxLength: 40,
       }),
       async (steps) => {
-        const { cache, code, codes, place } = await setUp(t, { limitBytes: 3_000, memoryBytes: 1_500 });
+        const { cache, code, codes, place, stored } = await setUp(t, { limitBytes: 3_000, memoryBytes: 1_500 });
         const running: Promise<void>[] = [];
         for (const { n, keep, wait } of steps) {
           const digest = code(n);
           const run = cache.take(digest).then(async (taken) => {
             for (let turn = 0; turn < keep; turn += 1) await new Promise(setImmediate);
             t.deepEqual(taken.bytes, codes.get(digest));
-            t.is(digestOf(await readFile(taken.path ?? "")), digest);
+            if (taken.path !== undefined) t.is(digestOf(await readFile(taken.path)), digest);
             taken.release();
           });
           running.push(run);
           if (wait) await run;
         }
         await Promise.all(running);
+        await stored();
         await until(() => cache.counts().bytes <= 3_000, "the bytes going down to the bound");
         await until(async () => (await readdir(place)).length === cache.list().length, "one file per entry");
         t.true(cache.list().every(({ held }) => held === 0));
@@ -219,4 +234,20 @@ test("in any order of takes and releases every answer is right, held code stays 
     ),
     { numRuns: 25 },
   );
+});
+
+test("whoever waits for small code does not wait for its file; only when that is written may it be removed", async (t) => {
+  // Its own size above the bound, so that nothing but its being written keeps it.
+  const { cache, code, codes, place, stored, state } = await setUp(t, { limitBytes: 500, memoryBytes: 0 });
+  const digest = code(1);
+  const taken = await cache.take(digest);
+  t.is(taken.path, undefined);
+  t.deepEqual(taken.bytes, codes.get(digest));
+  taken.release();
+  t.true(cache.has(digest));
+  // While it is written it is served from memory.
+  t.deepEqual((await cache.take(digest)).bytes, codes.get(digest));
+  t.is(state.fetches, 1);
+  await stored();
+  t.is((await readFile(join(place, digest))).length, 1_000);
 });
