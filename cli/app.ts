@@ -85,7 +85,7 @@ function parseFailure(thrown: unknown): string {
   return formatMessageForArgumentScannerError(thrown, {
     // Flags are known by their camel case here; arguments by their placeholder in capitals.
     ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) => {
-      const where = /[a-z]/.test(name) ? `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` : name;
+      const where = /^[a-z][A-Za-z]*$/.test(name) ? `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` : name;
       return `${where}: ${exception instanceof Error ? exception.message : String(exception)}`;
     },
   });

@@ -65,7 +65,7 @@ export function judgeHost(host: Host): Finding[] {
   const runtimes = Object.entries(host.runtimes).map(([name, version]) => (version.startsWith(name) ? version : `${name} ${version}`));
   return [
     ok(`${host.id} isolation`, level),
-    ...gaps.map((gap) => warn(`${host.id} gap`, gap, gapAdvice(kind))),
+    ...gaps.map((gap) => warn(`${host.id} gap`, gap, gapAdvice(kind, gap))),
     runtimes.length === 0
       ? fail(`${host.id} runtimes`, "none", "see the log of the host: no runtime could be started")
       : ok(`${host.id} runtimes`, runtimes.join(", ")),
@@ -73,7 +73,8 @@ export function judgeHost(host: Host): Finding[] {
   ];
 }
 
-function gapAdvice(kind: string): string {
+function gapAdvice(kind: string, gap: string): string {
+  if (kind !== "process" && gap.includes("--network")) return "deploy with --network only code that you trust with this";
   if (kind === "process") return "install bubblewrap (apt install bubblewrap) and start again; run only trusted code until then";
   return "run the host with the rights that the gaps name, or run only trusted code";
 }

@@ -32,10 +32,13 @@ export function exitCodeOf(thrown: unknown): number {
   return EXIT.platform;
 }
 
-/** A wrong command line: what is wrong with it, and where to look. */
-export function wrong(what: string, next = "the command with --help shows what it takes"): string {
-  return `pilot: ${printable(what)}\n  next:  ${next}`;
+/** A wrong command line: what is wrong with it. There may be several such lines before one with where to look. */
+export function wrong(what: string): string {
+  return `pilot: ${printable(what)}`;
 }
+
+/** Where to look after a wrong command line. */
+export const USAGE_ADVICE = "  next:  the command with --help shows what it takes";
 
 const CULPRIT = { caller: "the request", function: "the function", platform: "the platform" } as const;
 const AGAIN = {
@@ -47,7 +50,7 @@ const AGAIN = {
 /** The text for stderr, without a final newline. `debug` adds our own stack. */
 export function explain(thrown: unknown, debug: boolean): string {
   if (thrown instanceof Interrupted) return `pilot: ${thrown.message}`;
-  if (thrown instanceof Usage) return wrong(thrown.message, thrown.next);
+  if (thrown instanceof Usage) return `${wrong(thrown.message)}\n${thrown.next === undefined ? USAGE_ADVICE : `  next:  ${thrown.next}`}`;
   const fault = Fault.from(thrown);
   const text = [
     `pilot: ${fault.name} (${fault.code}): ${printable(fault.message)}`,

@@ -1,5 +1,13 @@
 /** How a command states its flags and arguments: each builder gives a row for stricli and the type of its value. */
 
+import { functionNames } from "./names.ts";
+
+/** What TAB proposes where a placeholder names all values itself: node|python. */
+const proposals = (placeholder: string) => {
+  const all = /^[a-z]+(?:\|[a-z]+)+$/.test(placeholder) ? placeholder.split("|") : undefined;
+  return all === undefined ? {} : { proposeCompletions: (partial: string) => all.filter((one) => one.startsWith(partial)) };
+};
+
 /** `V` is what the command gets. */
 export interface Flag<V> {
   readonly row: Readonly<Record<string, unknown>>;
@@ -12,7 +20,7 @@ export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Fl
 
 /** A flag with a value that may be left out. */
 export function value<V>(parse: (text: string) => V, placeholder: string, brief: string): Flag<V | undefined> {
-  return { row: { kind: "parsed", parse, brief, placeholder, optional: true } };
+  return { row: { kind: "parsed", parse, brief, placeholder, optional: true, ...proposals(placeholder) } };
 }
 
 /** A flag with a value and a default, written as the user would. */
@@ -46,11 +54,20 @@ export type Arguments = readonly Argument<unknown>[];
 export type ArgumentValues<A extends Arguments> = { readonly [K in keyof A]: A[K] extends Argument<infer V> ? V : never };
 
 export function argument<V>(parse: (text: string) => V, placeholder: string, brief: string): Argument<V> {
-  return { row: { parse, placeholder, brief } };
+  return { row: { parse, placeholder, brief, ...proposals(placeholder) } };
 }
 
 export function optionalArgument<V>(parse: (text: string) => V, placeholder: string, brief: string): Argument<V | undefined> {
   return { row: { parse, placeholder, brief, optional: true } };
+}
+
+/** The name of a function, which TAB proposes from what is deployed. */
+export function functionArgument<V>(parse: (text: string) => V, placeholder: string, brief: string): Argument<V> {
+  return { row: { parse, placeholder, brief, proposeCompletions: functionNames } };
+}
+
+export function optionalFunctionArgument<V>(parse: (text: string) => V, placeholder: string, brief: string): Argument<V | undefined> {
+  return { row: { parse, placeholder, brief, optional: true, proposeCompletions: functionNames } };
 }
 
 /** How to reach the broker, as the `nats` CLI has it; every command that connects takes these. */

@@ -7,7 +7,7 @@
 import { ExitCode, run } from "@stricli/core";
 import { application } from "./app.ts";
 import type { Cli, Output, Streams } from "./context.ts";
-import { EXIT } from "./failure.ts";
+import { EXIT, USAGE_ADVICE } from "./failure.ts";
 import { presses } from "./press.ts";
 
 /** Runs one command line (without `node` and the script) and resolves with its exit code. Never rejects. */
@@ -48,7 +48,11 @@ async function execute(argv: readonly string[], streams: Streams): Promise<numbe
     exitCode: EXIT.success,
   };
   await run(application(debug), argv, cli);
-  return exitCode(Number(terminal.exitCode ?? 0)) || cli.exitCode;
+  const ended = Number(terminal.exitCode ?? 0);
+  const code = exitCode(ended);
+  // The grammar was broken, perhaps in several places, each with a line of its own.
+  if (ended < 0 && code === EXIT.usage) streams.stderr.write(`${USAGE_ADVICE}\n`);
+  return code || cli.exitCode;
 }
 
 /** Stricli's own codes are negative: a wrong command line, or something that cannot happen to a sound build. */

@@ -49,6 +49,17 @@ export async function tableText(head: readonly string[], rows: readonly (readonl
     .join("\n");
 }
 
+/** The text in lines of at most `width` characters, broken at spaces where there are any. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
 /** Names and values under one another. */
 export async function fields(cli: Cli, rows: readonly (readonly [string, Cell])[]): Promise<void> {
   const width = Math.max(...rows.map(([name]) => name.length));

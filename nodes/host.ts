@@ -34,7 +34,7 @@ await runRole(async ({ settings, log, calls, control }) => {
     openCodeStore(control.nc, { bucket: INLINE_BUCKET }),
     openSandbox({ kind: settings.sandbox, runDirectory: run, log: (level, message, fields) => log[level](message, fields) }),
   ]);
-  for (const gap of sandbox.isolation.gaps) log.warn(`isolation: ${gap}`);
+  for (const gap of sandbox.isolation.gaps) log.warn(`isolation: ${gap.split(/(?<=\.) /)[0]}`, { gap });
   const cache = await openCodeCache({
     directory: join(settings.store, "cache", settings.node),
     limitBytes: LIMITS.codeCache.value,

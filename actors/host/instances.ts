@@ -309,6 +309,8 @@ export class Instances implements ContainerOwner {
   }
 
   #bootFailed(instance: Instance, fault: Fault): void {
+    // What was to be ended while it booted has not failed.
+    if (this.#closed || instance.state === "draining" || instance.state === "gone") return;
     instance.failures++;
     this.#ports.counters.add("boot.failed");
     this.#ports.log.warn("a container did not boot", {
@@ -317,7 +319,6 @@ export class Instances implements ContainerOwner {
       failures: instance.failures,
       reason: fault.message,
     });
-    if (this.#closed || instance.state === "draining" || instance.state === "gone") return;
     const first = instance.waiting[0];
     if (first && instance.waiting.length > instance.booting) {
       first.attempts++;

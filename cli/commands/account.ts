@@ -38,8 +38,7 @@ async function change(cli: Cli, flags: Bounds & ConnectionValues, account: strin
     containers: flags.containers,
     active: flags.active === undefined ? undefined : flags.active === "on",
   });
-  if (!create && Object.keys(wanted).length === 0)
-    throw new Usage("nothing to change: name at least one bound, see pilot account set --help");
+  if (!create && Object.keys(wanted).length === 0) throw new Usage("nothing to change: name at least one bound");
   const reply = await ask(cli, flags, (all) => all.setAccount, { account, create, ...wanted });
   noteUnconfirmed(cli, reply.unconfirmed);
   await answer(cli, flags.json, reply, () => line(cli, `${account} ${create ? "added" : "changed"}`));

@@ -3,7 +3,7 @@ import { DEFAULT_ACCOUNT, LIVE_ALIAS } from "../../protocol/names.ts";
 import { command, noun } from "../command.ts";
 import { line } from "../context.ts";
 import { Usage } from "../failure.ts";
-import { argument, JSON_FLAG, text, valueOr } from "../flags.ts";
+import { argument, functionArgument, JSON_FLAG, text, valueOr } from "../flags.ts";
 import { answer, table } from "../output.ts";
 import { ask, noteUnconfirmed } from "../platform.ts";
 import { alias as aliasName, name, share } from "../values.ts";
@@ -14,7 +14,7 @@ const ls = command({
   brief: "List the aliases of a function",
   examples: ["pilot alias ls hello", "pilot alias ls hello --json"],
   flags: { account, ...JSON_FLAG },
-  args: [argument(name, "FUNCTION", "name of the function")],
+  args: [functionArgument(name, "FUNCTION", "name of the function")],
   action: async (cli, flags, functionName) => {
     const reply = await ask(cli, flags, (all) => all.showFunction, { account: flags.account, name: functionName });
     const rows = Object.entries(reply.function.aliases).flatMap(([alias, shares]) =>
@@ -53,7 +53,10 @@ const rm = command({
   brief: "Remove an alias",
   examples: ["pilot alias rm hello beta"],
   flags: { account, ...JSON_FLAG },
-  args: [argument(name, "FUNCTION", "name of the function"), argument(aliasName, "ALIAS", "alias to remove; live cannot be removed")],
+  args: [
+    functionArgument(name, "FUNCTION", "name of the function"),
+    argument(aliasName, "ALIAS", "alias to remove; live cannot be removed"),
+  ],
   action: async (cli, flags, functionName, alias) => {
     const reply = await ask(cli, flags, (all) => all.setAlias, { account: flags.account, name: functionName, alias, shares: null });
     noteUnconfirmed(cli, reply.unconfirmed);

@@ -7,7 +7,7 @@ import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { command, noun } from "../command.ts";
 import { type Cli, note } from "../context.ts";
-import { argument, JSON_FLAG, on, text, valueOr } from "../flags.ts";
+import { functionArgument, JSON_FLAG, on, text, valueOr } from "../flags.ts";
 import { counts } from "../fleet.ts";
 import { answer, fields, milliseconds, table } from "../output.ts";
 import { connected } from "../platform.ts";
@@ -70,7 +70,7 @@ const warm = command({
     data: valueOr(text, "TEXT", "{}", "body of each call"),
     ...JSON_FLAG,
   },
-  args: [argument(target, "NAME[.QUALIFIER]", "function to call")],
+  args: [functionArgument(target, "NAME[.QUALIFIER]", "function to call")],
   action: (cli, flags, callee) =>
     connected(cli, flags, async (platform) => {
       const subject = SUBJECT.fn(flags.account, callee.name, callee.qualifier);
@@ -134,7 +134,7 @@ const cold = command({
     freshAccounts: on("an account per copy: warm or cold, never own"),
     ...JSON_FLAG,
   },
-  args: [argument(target, "NAME[.VERSION]", "function to copy")],
+  args: [functionArgument(target, "NAME[.VERSION]", "function to copy")],
   action: (cli, flags, callee) =>
     connected(cli, flags, async (platform) => {
       const { showFunction, deployFunction, removeAccount, removeFunction } = await import("../contracts.ts");

@@ -1,6 +1,7 @@
 /** `pilot call`: what became of one call, and the end of one that waits or runs. */
 import { command, noun } from "../command.ts";
-import { line } from "../context.ts";
+import { line, note } from "../context.ts";
+import { EXIT } from "../failure.ts";
 import { argument, JSON_FLAG } from "../flags.ts";
 import { answer, bytes, fields, milliseconds, time } from "../output.ts";
 import { ask } from "../platform.ts";
@@ -49,8 +50,10 @@ const cancel = command({
   args: [which],
   action: async (cli, flags, callId) => {
     const reply = await ask(cli, flags, (all) => all.cancelCall, { id: callId });
-    await answer(cli, flags.json, reply, () => line(cli, reply.cancelled ? `${callId} cancelled` : `${callId} neither waits nor runs`));
-    if (!reply.cancelled) cli.exitCode = 1;
+    await answer(cli, flags.json, reply, () =>
+      (reply.cancelled ? line : note)(cli, reply.cancelled ? `${callId} cancelled` : `pilot: ${callId} neither waits nor runs`),
+    );
+    if (!reply.cancelled) cli.exitCode = EXIT.failed;
   },
 });
 

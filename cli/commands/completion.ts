@@ -20,9 +20,14 @@ _pilot() {
 compdef _pilot pilot`,
   fish: `function __pilot_complete
   set -l words (commandline -opc) (commandline -ct)
-  pilot __complete -- $words[2..-1] 2>/dev/null
+  set -l proposals (pilot __complete -- $words[2..-1] 2>/dev/null)
+  if set -q proposals[1]
+    printf '%s\\n' $proposals
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c pilot -a '(__pilot_complete)'`,
+complete -c pilot -f -a '(__pilot_complete)'`,
 };
 
 function shell(input: string): string {
@@ -53,6 +58,8 @@ export const propose = localCommand({
   action: async (cli, _flags, ...words) => {
     const { application } = await import("../app.ts");
     const proposals = await proposeCompletions(application(false), words, cli);
-    for (const proposal of proposals) line(cli, proposal.completion);
+    // Flags are proposed to whoever begins one: before that, a file or a name is meant.
+    const flag = words.at(-1)?.startsWith("-") === true;
+    for (const { completion: word } of proposals) if (word.startsWith("-") === flag && word !== "--") line(cli, word);
   },
 });

@@ -32,7 +32,7 @@ export const deploy = command({
     account: valueOr(name, "NAME", DEFAULT_ACCOUNT, "account that owns the function"),
     env: values(variable, "KEY=VALUE", "environment variable of the function; repeat for more"),
     handler: value(text, "NAME", "exported function to call; default: handler"),
-    network: on("let the function use the network (never the broker's address)"),
+    network: on("let the function use the host's network; pilot doctor says what is open to it"),
     class: choice(["busy", "rare"], "how its capacity is planned; default: decided from use"),
     keepAlive: value(duration, "TIME", "how long an idle container is kept"),
     containers: value(integer(1, 1_000), "N", "most containers at a time"),

@@ -7,7 +7,7 @@ import type { Cli } from "../context.ts";
 import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../doctor.ts";
 import { EXIT, Interrupted } from "../failure.ts";
 import { CONNECTION, JSON_FLAG, on, type Values } from "../flags.ts";
-import { answer, table } from "../output.ts";
+import { answer, table, wrapped } from "../output.ts";
 import { connected, settingsOf } from "../platform.ts";
 
 const flags = { offline: on("make no canary call"), ...JSON_FLAG, ...CONNECTION };
@@ -23,9 +23,10 @@ export const doctor = localCommand({
     const findings = await examine(cli, given);
     const verdict = worst(findings);
     // Advice stands below its row: beside it, the table would be wider than any terminal.
+    const room = roomFor(cli, findings);
     const rows = findings.flatMap((row) => [
-      [row.verdict, row.check, row.detail],
-      ...(row.next === undefined ? [] : [["", "", `→ ${row.next}`]]),
+      ...wrapped(row.detail, room).map((text, nth) => (nth === 0 ? [row.verdict, row.check, text] : ["", "", text])),
+      ...(row.next === undefined ? [] : wrapped(`→ ${row.next}`, room).map((text) => ["", "", text])),
     ]);
     await answer(cli, given.json, { verdict, findings }, () =>
       table(cli, ["VERDICT", "CHECK", "FOUND"], blank(rows), "nothing was checked"),
@@ -33,6 +34,12 @@ export const doctor = localCommand({
     if (verdict === "fail") cli.exitCode = EXIT.platform;
   },
 });
+
+/** What a terminal leaves for the last column; in a file or pipe a finding is one line. */
+function roomFor({ stdout }: Cli, findings: readonly Finding[]): number {
+  if (stdout.isTTY !== true || stdout.columns === undefined) return Number.POSITIVE_INFINITY;
+  return Math.max(30, stdout.columns - Math.max(5, ...findings.map(({ check }) => check.length)) - "verdict".length - 4);
+}
 
 /** Spaces instead of nothing, which a table shows as a dash. */
 const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((row) => row.map((cell) => cell || " "));

@@ -8,7 +8,7 @@ import { command, noun } from "../command.ts";
 import { type Cli, line } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Usage } from "../failure.ts";
-import { argument, choice, JSON_FLAG, optionalArgument, value, valueOr } from "../flags.ts";
+import { choice, functionArgument, JSON_FLAG, optionalFunctionArgument, value, valueOr } from "../flags.ts";
 import { counts, places, sumFunctions } from "../fleet.ts";
 import { answer, bytes, fields, milliseconds, table, time } from "../output.ts";
 import { ask, noteUnconfirmed } from "../platform.ts";
@@ -16,7 +16,7 @@ import { duration, integer, memory, name, timeout } from "../values.ts";
 
 const account = valueOr(name, "NAME", DEFAULT_ACCOUNT, "account of the function");
 const anyAccount = value(name, "NAME", "only functions of this account");
-const which = argument(name, "NAME", "name of the function");
+const which = functionArgument(name, "NAME", "name of the function");
 
 const ls = command({
   brief: "List functions",
@@ -145,7 +145,7 @@ const set = command({
       idempotent: switched(flags.idempotent),
       containers: flags.containers,
     });
-    if (Object.keys(change).length === 0) throw new Usage("nothing to change: name at least one setting, see pilot fn set --help");
+    if (Object.keys(change).length === 0) throw new Usage("nothing to change: name at least one setting");
     const reply = await ask(cli, flags, (all) => all.setFunction, { account: flags.account, name: functionName, change });
     noteUnconfirmed(cli, reply.unconfirmed);
     await answer(cli, flags.json, reply, () => line(cli, `${functionName}: ${Object.keys(change).length} settings changed`));
@@ -157,7 +157,7 @@ const stats = command({
   details: "Counted by the hosts since they started. Run times are of the host where they are worst.",
   examples: ["pilot fn stats", "pilot fn stats hello --json"],
   flags: { account: anyAccount, ...JSON_FLAG },
-  args: [optionalArgument(name, "NAME", "only this function")],
+  args: [optionalFunctionArgument(name, "NAME", "only this function")],
   action: async (cli, flags, functionName) => {
     const fleet = await ask(cli, flags, (all) => all.showFleet, {});
     const sums = sumFunctions(fleet.hosts).filter(

@@ -9,7 +9,7 @@ import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
 import { defined } from "../defined.ts";
 import { exitCodeOf, explain, failureData, Interrupted, printable, Usage } from "../failure.ts";
-import { JSON_FLAG, on, optionalArgument, text, value, valueOr, values } from "../flags.ts";
+import { JSON_FLAG, on, optionalFunctionArgument, text, value, valueOr, values } from "../flags.ts";
 import { tableText } from "../output.ts";
 import { connected, interrupted } from "../platform.ts";
 import { configuration, duration, header, memory, name, record, type Target, target, timeout } from "../values.ts";
@@ -37,7 +37,7 @@ export const invoke = command({
     trace: on("print how the call was placed, on stderr"),
     json: JSON_FLAG.json,
   },
-  args: [optionalArgument(target, "NAME[.QUALIFIER]", "function to call; left out with --code")],
+  args: [optionalFunctionArgument(target, "NAME[.QUALIFIER]", "function to call; left out with --code")],
   letters: { d: "data", t: "trace" },
   action: async (cli, flags, callee) => {
     if ((callee === undefined) === (flags.code === undefined)) throw new Usage("say either the NAME of a function or --code FILE");

@@ -5,7 +5,7 @@ import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
 import { defined } from "../defined.ts";
 import { printable } from "../failure.ts";
-import { JSON_FLAG, on, optionalArgument, value, valueOr } from "../flags.ts";
+import { JSON_FLAG, on, optionalFunctionArgument, value, valueOr } from "../flags.ts";
 import { time } from "../output.ts";
 import { connected } from "../platform.ts";
 import { duration, id, integer, name } from "../values.ts";
@@ -34,7 +34,7 @@ export const logs = command({
     lines: valueOr(integer(0, 100_000), "N", "200", "how many of the newest lines to begin with"),
     json: JSON_FLAG.json,
   },
-  args: [optionalArgument(name, "NAME", "function; default: all of the account")],
+  args: [optionalFunctionArgument(name, "NAME", "function; default: all of the account")],
   letters: { f: "follow", n: "lines" },
   action: (cli, flags, functionName) =>
     connected(

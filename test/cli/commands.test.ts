@@ -29,12 +29,15 @@ interface Room {
   pilot(words: readonly string[], options?: RunOptions): Promise<Run>;
   as(role: Role): Promise<Connected>;
   readonly directory: string;
+  /** Path of the operator's context file. */
+  readonly context: string;
 }
 
 async function roomOf(t: ExecutionContext): Promise<Room> {
   const broker = await startTestBroker(t);
   return {
     directory: await temporaryDirectory(t),
+    context: broker.contextFile("operator"),
     pilot: (words, options) => runCli([...words, "--context", broker.contextFile("operator")], options),
     async as(role) {
       const settings = await resolveConnection({ context: broker.contextFile(role) }, {});
@@ -228,6 +231,9 @@ test("functions are listed, shown and changed over the registry's contracts", as
     return { account: { name: "shop", containers: 1, active: true, createdAt: 1 }, unconfirmed: [] };
   });
   await served(room, "fn", "ls");
+  const tab = (...words: string[]) => runCli(["__complete", "--", ...words], { env: { NATS_CONTEXT: room.context } });
+  t.is((await tab("invoke", "")).stdout, "echo\n");
+  t.is((await tab("fn", "show", "x")).stdout, "");
   t.regex((await room.pilot(["fn", "ls"])).stdout, /^ACCOUNT.*\nmain +echo +@2 +live → 2 +128 MB/);
   t.deepEqual(JSON.parse((await room.pilot(["fn", "list", "--json"])).stdout), [FUNCTION]);
   const shown = await room.pilot(["fn", "show", "echo"]);
@@ -327,7 +333,8 @@ test("F023 F029 the fleet is shown as the hosts describe it", async (t) => {
   t.regex((await room.pilot(["cache", "ls"])).stdout, /h1 +bbbbbbbbbbbb +2\.0 KB +3/);
   t.regex((await room.pilot(["fn", "stats"])).stdout, /main +echo +4 +25 % +hot 3, warm 1 +TimedOut 1 .*busy/);
   t.regex((await room.pilot(["fn", "where", "echo"])).stdout, /h1 +i2 +2 +c1 \(idle\)/);
-  t.is((await room.pilot(["call", "cancel", "abc"])).code, 1);
+  const cancel = await room.pilot(["call", "cancel", "abc"]);
+  t.deepEqual(cancel, { ...cancel, code: 1, stdout: "", stderr: "pilot: abc neither waits nor runs\n" });
   const doctor = await room.pilot(["doctor", "--offline", "--json"]);
   t.is(doctor.code, 3, "no frontend answers");
   const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; verdict: string }[] };

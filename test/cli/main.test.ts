@@ -6,6 +6,7 @@ import { Writable } from "node:stream";
 import test from "ava";
 import { helpTexts } from "../../cli/docs.ts";
 import { main } from "../../cli/main.ts";
+import { wrapped } from "../../cli/output.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { runCli } from "../support/run-cli.ts";
 import { temporaryDirectory } from "../support/temp.ts";
@@ -69,6 +70,21 @@ test("an unknown command or flag ends with 2 and names the nearest", async (t) =
   t.is(flag.code, 2);
   t.regex(flag.stderr, /--json/);
   t.is(command.stdout + flag.stdout, "");
+});
+
+test("a command line that is wrong in several places says each, and once where to look", async (t) => {
+  const run = await runCli(["pool", "set", "node=2"]);
+  t.is(run.code, 2);
+  const lines = run.stderr.trimEnd().split("\n");
+  t.is(lines.length, 3, run.stderr);
+  t.regex(lines[0] ?? "", /^pilot: node\|python\|warm: "node=2" is not a runtime/);
+  t.regex(lines[2] ?? "", /^ {2}next: {2}the command with --help/);
+});
+
+test("long findings are broken at spaces for a narrow terminal, and stay whole elsewhere", (t) => {
+  t.deepEqual(wrapped("one two three", 7), ["one two", "three"]);
+  t.deepEqual(wrapped("unbreakable", 4), ["unbreakable"]);
+  t.deepEqual(wrapped("one two three", Number.POSITIVE_INFINITY), ["one two three"]);
 });
 
 test("a wrong value ends with 2 and says what would be right", async (t) => {
@@ -149,6 +165,11 @@ test("the version is printed by command and by flag", async (t) => {
 test("completion proposes commands and flags, and a script for each shell", async (t) => {
   t.deepEqual((await runCli(["__complete", "--", "fn", "s"])).stdout.split("\n").filter(Boolean), ["show", "set", "stats"]);
   t.regex((await runCli(["__complete", "--", "deploy", "--ru"])).stdout, /^--runtime$/m);
+  const proposed = async (...words: string[]) => (await runCli(["__complete", "--", ...words])).stdout.split("\n").filter(Boolean);
+  t.deepEqual(await proposed("deploy", "--runtime", ""), ["node", "python"]);
+  t.deepEqual(await proposed("completion", ""), ["bash", "zsh", "fish"]);
+  // A file is meant, which is the shell's own business.
+  t.deepEqual(await proposed("deploy", ""), []);
   for (const shell of ["bash", "zsh", "fish"]) t.regex((await runCli(["completion", shell])).stdout, /__complete/);
   t.is((await runCli(["completion", "tcsh"])).code, 2);
   t.notRegex((await runCli(["--help"])).stdout, /__complete/);
