@@ -39,12 +39,15 @@ export async function start(words: readonly string[], root: string): Promise<num
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
   try {
-    running = await up({
-      port: options.port,
-      ...(options.store !== undefined ? { store: options.store } : { temporary: options.once }),
-      signal: stop.signal,
-      say: note,
-    });
+    const common = { port: options.port, signal: stop.signal, say: note };
+    running = await up({ ...common, ...(options.store !== undefined ? { store: options.store } : { temporary: options.once }) }).catch(
+      (thrown: unknown) => {
+        // Another checkout has the usual store: this one need not wait for it.
+        if (options.store !== undefined || options.once || Fault.from(thrown).name !== "Conflict") throw thrown;
+        note(`${Fault.from(thrown).message.split(";")[0]}; this one has a store of its own, which is removed at the end`);
+        return up({ ...common, temporary: true });
+      },
+    );
     return await show(running, options, root, stop.signal);
   } catch (thrown) {
     if (stop.signal.aborted) return options.once ? 3 : 0;

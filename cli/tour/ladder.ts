@@ -16,6 +16,8 @@ import type { Example } from "./example.ts";
 const SCENE_MS = 15_000;
 /** A memory amount that no container of the tour has by itself. */
 const OTHER_MB = "192";
+/** More than any warm instance has: one of this size has to be booted. */
+const LARGE_MB = "1088";
 
 export type Wanted = (typeof RUNGS)[number] | "direct";
 
@@ -30,7 +32,6 @@ export interface Step {
 export async function climb(platform: Connected, example: Example, bundle: Bundle, signal: AbortSignal): Promise<Step[]> {
   const account = `tour-${example.name}`;
   const again = `${example.name}-again`;
-  const online = `${example.name}-online`;
   const seen: Placed[] = [];
   const call = async (name = example.name, headers: Record<string, string> = {}): Promise<Placed> => {
     const placed = await placedCall(platform, example, { account, name, headers, signal });
@@ -38,10 +39,10 @@ export async function climb(platform: Connected, example: Example, bundle: Bundl
     return placed;
   };
   const deployed: string[] = [];
-  const deploy = async (name: string, network = false): Promise<void> => {
+  const deploy = async (name: string): Promise<void> => {
     deployed.push(name);
     const environment = example.environment;
-    await publish(platform, bundle, { account, name, network, ...(environment && { environment }) });
+    await publish(platform, bundle, { account, name, ...(environment && { environment }) });
   };
   try {
     await deploy(example.name);
@@ -57,9 +58,7 @@ export async function climb(platform: Connected, example: Example, bundle: Bundl
       SCENE_MS,
       () => signal.aborted,
     );
-    // Nothing warm has a network, so a function that asks for one needs an instance that is booted for it.
-    await deploy(online, true);
-    await call(online);
+    await call(example.name, { "Pilot-Memory": LARGE_MB });
   } finally {
     for (const name of deployed) await platform.bus.ask(removeFunction, [], { account, name }).catch(() => undefined);
   }

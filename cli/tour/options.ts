@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 
 export interface StartOptions {
-  /** Undefined: the default store, or with `once` a fresh one that is removed. */
+  /** Undefined: the default store, or a fresh one that is removed with `once` and when another process has the default one. */
   readonly store: string | undefined;
   readonly port: number;
   /** Ends after the tour instead of staying until Ctrl-C. */
@@ -10,7 +10,7 @@ export interface StartOptions {
 }
 
 export const START_USAGE = `npm start -- [--store DIR] [--port N] [--once]
-  --store DIR   where functions, code and credentials are kept
+  --store DIR   where functions, code and credentials are kept; default: one per user
   --port N      port of the broker; default: a free one
   --once        stop after the tour; without --store in a fresh store that is removed`;
 

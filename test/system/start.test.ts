@@ -17,10 +17,10 @@ interface Started {
   readonly exited: Promise<number | null>;
 }
 
-function begin(t: ExecutionContext, directory: string, words: readonly string[]): Started {
+function begin(t: ExecutionContext, directory: string, words: readonly string[], environment: NodeJS.ProcessEnv = {}): Started {
   const child = spawn(process.execPath, [ENTRY, ...words], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PILOT_STATE_HOME: join(directory, "state"), TMPDIR: directory },
+    env: { ...process.env, PILOT_STATE_HOME: join(directory, "state"), TMPDIR: directory, ...environment },
   });
   t.teardown(() => child.kill("SIGKILL"));
   const lines: string[] = [];
@@ -60,6 +60,27 @@ test.serial("npm start --once calls every example on every rung and on the direc
   t.deepEqual(await nothingLeft(directory), []);
   t.deepEqual(
     (await readdir(directory)).filter((name) => name !== "state" && name !== "node-compile-cache"),
+    [],
+  );
+});
+
+test.serial("a second npm start beside the first has a store of its own, and leaves nothing of it", async (t) => {
+  t.timeout(180_000);
+  const directory = await temporaryDirectory(t);
+  const home = { XDG_DATA_HOME: join(directory, "data") };
+  const up = (lines: readonly string[]) =>
+    until(() => (lines.some((line) => line.startsWith("Pilotlight is up")) ? true : undefined), 90_000);
+  const first = begin(t, directory, [], home);
+  t.true(await up(first.lines), first.lines.join("\n"));
+  const second = begin(t, directory, [], home);
+  t.true(await up(second.lines), second.lines.join("\n"));
+  t.true(second.lines.some((line) => /in use by process \d+; this one has a store of its own/.test(line)));
+  for (const { child, exited } of [second, first]) {
+    child.kill("SIGINT");
+    t.is(await exited, 0);
+  }
+  t.deepEqual(
+    (await readdir(directory)).filter((name) => name.startsWith("pilotlight-")),
     [],
   );
 });
