@@ -3,18 +3,21 @@
  *
  * C1  What `get` returns has the digest that was asked for; anything else is CodeUnavailable and counted.
  * C2  Code that is there has its map there: the map is stored first.
- * C3  A read ends: each step has a deadline, since the client library waits for ever for a chunk that is gone.
+ * C3  Code of one chunk has it on a subject that follows from the digest: reading it takes one request, while a first call waits.
+ * C4  A read ends: each step has a deadline, since the client library waits for ever for a chunk that is gone.
  */
-import type { NatsConnection, ObjectInfo, ObjectStore } from "nats";
+import { headers, type NatsConnection, NatsError, type ObjectInfo, type ObjectStore } from "nats";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { sha256 } from "../bundle/bundle.ts";
 
 const CODE_BUCKET = "pilot_code";
 
-/** Most bundles are one message, so that reading one takes two requests. */
+/** Most bundles are one message. */
 const CHUNK = 1024 * 1024;
 const ATTEMPTS = 2;
+/** The broker's word for: there is a message on the subject already. */
+const WRONG_LAST_SEQUENCE = 10_071;
 
 export interface CodeStore {
   /** Stores code and map; resolves to false when the digest was there already and nothing was sent. */
@@ -64,6 +67,54 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
     counts.uploads += 1;
   }
 
+  /**
+   * Code of one chunk, as an object that any client of the bucket can read; but named by its digest, and at most once however many
+   * store it at once (C3). `old`: an object with wrong content in its place.
+   */
+  async function uploadOneChunk(digest: string, code: Uint8Array, old: ObjectInfo | undefined): Promise<void> {
+    if (old !== undefined) await objects.delete(digest);
+    const js = nc.jetstream({ timeout: LIMITS.store.value });
+    const publishChunk = async (): Promise<boolean> => {
+      try {
+        await js.publish(chunksOf(digest), code, { expect: { lastSubjectSequence: 0 } });
+        return true;
+      } catch (thrown) {
+        if (thrown instanceof NatsError && thrown.api_error?.err_code === WRONG_LAST_SEQUENCE) return false;
+        throw thrown;
+      }
+    };
+    const isOurs = await publishChunk();
+    const info = {
+      name: digest,
+      bucket,
+      nuid: digest,
+      size: code.length,
+      chunks: 1,
+      digest: `SHA-256=${base64url(Buffer.from(digest, "hex"))}`,
+      options: { max_chunk_size: CHUNK },
+      mtime: new Date().toISOString(),
+      deleted: false,
+    };
+    const rollup = headers();
+    rollup.set("Nats-Rollup", "sub");
+    await js.publish(`$O.${bucket}.M.${base64url(Buffer.from(digest))}`, JSON.stringify(info), { headers: rollup });
+    // What was there may have been on its way out.
+    if (!isOurs) await publishChunk();
+    counts.uploads += 1;
+  }
+
+  /** C3. Undefined where it is not stored so, or not to be had so: the object's description tells more. */
+  async function readOneChunk(digest: string): Promise<Uint8Array | undefined> {
+    const wanted = JSON.stringify({ last_by_subj: chunksOf(digest) });
+    const answer = await nc.request(`$JS.API.DIRECT.GET.OBJ_${bucket}`, wanted, opening).catch(() => undefined);
+    if (answer === undefined || answer.headers?.get("Nats-Subject") !== chunksOf(digest) || sha256(answer.data) !== digest)
+      return undefined;
+    counts.downloads += 1;
+    return answer.data;
+  }
+
+  const chunksOf = (nuid: string): string => `$O.${bucket}.C.${nuid}`;
+
   async function download(name: string, most: number, patient: boolean): Promise<Uint8Array | undefined> {
     const info = await find(name);
     if (info === undefined) return undefined;
@@ -75,7 +126,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
   /** Chunk after chunk by direct get: 64 MiB take a fraction of the time that the client library's consumer needs. */
   async function readDirectly({ nuid, size }: ObjectInfo): Promise<Uint8Array> {
     const whole = new Uint8Array(size);
-    const subject = `$O.${bucket}.C.${nuid}`;
+    const subject = chunksOf(nuid);
     let sequence = 0;
     for (let at = 0; at < size; ) {
       const wanted = JSON.stringify({ seq: sequence + 1, next_by_subj: subject });
@@ -92,6 +143,8 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
 
   async function get(digest: string): Promise<Uint8Array> {
     check(digest);
+    const chunk = await readOneChunk(digest);
+    if (chunk !== undefined) return chunk;
     let why = "";
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       try {
@@ -118,10 +171,11 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
         throw new Fault("BundleTooLarge", `The code has ${code.length} bytes; ${LIMITS.bundle.value} are allowed.`);
       try {
         // The broker's own digest is compared, so that deploying again repairs an object with wrong content.
-        const stored = (await find(digest))?.digest;
-        if (stored?.replace("SHA-256=", "").replace(/=+$/, "") === Buffer.from(digest, "hex").toString("base64url")) return false;
+        const stored = await find(digest);
+        if (stored?.digest.replace("SHA-256=", "").replace(/=+$/, "") === Buffer.from(digest, "hex").toString("base64url")) return false;
         if (map !== undefined && map.length <= LIMITS.sourceMap.value) await upload(`${digest}.map`, map);
-        await upload(digest, code);
+        if (code.length > 0 && code.length <= CHUNK) await uploadOneChunk(digest, code, stored);
+        else await upload(digest, code);
         return true;
       } catch (thrown) {
         throw new Fault("Unavailable", `The code ${digest} cannot be stored: ${said(thrown)}.`, undefined, thrown);
@@ -188,6 +242,11 @@ function pieces(bytes: Uint8Array): ReadableStream<Uint8Array> {
       at += CHUNK;
     },
   });
+}
+
+/** With the padding that the names of objects have. */
+function base64url(bytes: Buffer): string {
+  return bytes.toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 }
 
 function check(digest: string): void {

@@ -79,3 +79,35 @@ test("many that store the same code at once all succeed, and it is readable", as
   await Promise.all(Array.from({ length: 8 }, () => store.put({ digest, code })));
   t.true(Buffer.from(await store.get(digest)).equals(code));
 });
+
+test("code of one chunk is stored once and read with one request; any client of the bucket can read it too", async (t) => {
+  const { nc, store, host } = await setUp(t);
+  const code = randomBytes(10_000);
+  const digest = digestOf(code);
+  await Promise.all(Array.from({ length: 8 }, () => store.put({ digest, code })));
+  const manager = await nc.jetstreamManager();
+  const subject = `$O.pilot_code.C.${digest}`;
+  const { state } = await manager.streams.info("OBJ_pilot_code", { subjects_filter: subject });
+  t.deepEqual(state.subjects, { [subject]: 1 });
+  const objects = await nc.jetstream().views.os("pilot_code");
+  t.true(Buffer.from((await objects.getBlob(digest)) ?? []).equals(code));
+  // Without its description nothing else could find it.
+  await manager.streams.purge("OBJ_pilot_code", { filter: "$O.pilot_code.M.*" });
+  t.true(Buffer.from(await host.get(digest)).equals(code));
+});
+
+test("code that other clients of the bucket stored, and code stored again after its removal, is read", async (t) => {
+  const { nc, store, host } = await setUp(t);
+  const objects = await nc.jetstream().views.os("pilot_code");
+  const code = randomBytes(10_000);
+  const digest = digestOf(code);
+  await objects.putBlob({ name: digest }, code);
+  t.false(await store.put({ digest, code }));
+  t.true(Buffer.from(await host.get(digest)).equals(code));
+  for (let round = 0; round < 3; round += 1) {
+    await store.remove(digest);
+    t.is((await t.throwsAsync(host.get(digest)))?.name, "NotFound");
+    t.true(await store.put({ digest, code }));
+    t.true(Buffer.from(await host.get(digest)).equals(code));
+  }
+});
