@@ -38,6 +38,11 @@ export const LIMITS = {
   deployAcknowledge: limit(2_000, "ms", "how long deploy waits for frontends and hosts to leave the old version"),
   absentName: limit(1_000, "ms", "how long a frontend remembers that a function does not exist"),
   lostDirectCall: limit(250, "ms", "age from which a direct call is reported to the keeper, which speaks for it if the host dies"),
+  longCallsEvery: limit(
+    2_000,
+    "ms",
+    "how often a host tells keepers again which direct calls of theirs run on; what was not told three times has ended",
+  ),
   boot: limit(15_000, "ms", "how long a box may take to boot, else it is killed and BootFailed"),
   load: limit(10_000, "ms", "how long a container may take to load code, else HandlerError"),
   store: limit(30_000, "ms", "how long one chunk of code may take to be stored, else Unavailable"),
@@ -58,6 +63,16 @@ export const LIMITS = {
   hostQueueBytes: limit(256 * MiB, "bytes", "bodies waiting inside a host in all; what is over it is handed to the keeper"),
   absentNames: limit(10_000, "count", "names a frontend remembers as absent; the oldest is forgotten"),
   seenCalls: limit(65_536, "count", "call ids a host remembers to refuse a second placement; the oldest is forgotten"),
+  functionOrders: limit(
+    32,
+    "count",
+    "containers of one function that its keeper has on order at a time; further ones wait for these to be taken",
+  ),
+  accountOrders: limit(
+    128,
+    "count",
+    "containers of one account that one keeper has on order at a time; further ones wait for these to be taken",
+  ),
   attempts: limit(8, "count", "placements of one call before it is given up as Throttled or InstanceLost"),
   chainDepth: limit(16, "count", "depth of nested calls, else ChainTooDeep"),
   // functions
@@ -144,6 +159,11 @@ export const LIMITS = {
   bootPause: limit(30, "ms", "pause before a boot that nobody waits for"),
   bootRetryMin: limit(100, "ms", "wait before a failed boot is tried again; doubled with each further one"),
   bootRetryMax: limit(10_000, "ms", "longest wait before a failed boot is tried again"),
+  lostHosts: limit(
+    10_000,
+    "count",
+    "hosts that a scheduler remembers as lost, so that it tells them to end when they come back; the oldest is forgotten",
+  ),
   functionsKept: limit(10_000, "count", "function versions whose counters a host keeps; the oldest is forgotten"),
   versionsKept: limit(10_000, "count", "version records a host keeps in memory; the oldest is forgotten"),
   codeKeys: limit(1_000, "count", "function versions that one instance remembers to have loaded; the oldest is forgotten"),

@@ -246,7 +246,13 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     calls.sweep();
   };
   const announce = () =>
-    control.tell(nodeAnnouncement, ["frontend", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("serving") });
+    control.tell(nodeAnnouncement, ["frontend", node], {
+      node,
+      epoch,
+      draining: !lifecycle.getSnapshot().matches("serving"),
+      hosts: hosts.size,
+      schedulers: schedulers.size,
+    });
   const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, sweep)];
   const intake = [
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),

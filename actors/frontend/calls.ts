@@ -33,6 +33,8 @@ interface HeldCall {
   /** When its holder is asked about it, unless something is heard before; and after which pause again. */
   probeAt: number;
   probeMs: number;
+  /** Since it was last sent whole. */
+  wasProbed: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
 }
 
@@ -93,6 +95,7 @@ export class FrontendCalls {
       with: undefined,
       probeAt: Number.POSITIVE_INFINITY,
       probeMs: PROBE_MS,
+      wasProbed: false,
       taken: undefined,
     };
     this.#calls.set(number, call);
@@ -111,8 +114,8 @@ export class FrontendCalls {
       else this.#retryKeeper(call);
       return;
     }
-    const { refused, reason } = refusal.parse(decode(message.body));
-    if (refused === "duplicate") return this.#takenAlready(call);
+    const { refused, reason, taken } = refusal.parse(decode(message.body));
+    if (refused === "duplicate") return this.#takenAlready(call, taken);
     this.#ports.count(`refused.${refused}`);
     if (call.with?.kind === "host") this.#toKeeper(call);
     // It was away, and needs a moment.
@@ -121,11 +124,14 @@ export class FrontendCalls {
   }
 
   /** Its holder had it before: the news of that was lost. */
-  #takenAlready(call: HeldCall): void {
+  #takenAlready(call: HeldCall, by: { readonly host: string; readonly epoch: string } | undefined): void {
+    const { hosts } = this.#ports;
     this.#ports.count("reportLost");
     const host = call.with?.kind === "host" ? call.with.id : "";
-    call.taken = { host, epoch: this.#ports.hosts.epochOf(host) ?? "" };
+    call.taken = by ?? { host, epoch: hosts.epochOf(host) ?? "" };
     if (!call.head.idempotent) this.#release(call);
+    // Its death was before this news of it.
+    if (by !== undefined && hosts.epochOf(by.host) !== by.epoch) this.#takerLost(call, by.host);
   }
 
   taken(numbers: readonly number[], host: string, epoch: string): void {
@@ -149,18 +155,21 @@ export class FrontendCalls {
     for (const call of [...this.#calls.values()]) {
       if (call.taken === undefined) {
         if (call.with?.kind === "host" && call.with.id === host.id) this.#toKeeper(call);
-      } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) {
-        if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
-          this.#ports.count("rerun");
-          call.taken = undefined;
-          call.head = { ...call.head, attempt: call.head.attempt + 1 };
-          this.#toKeeper(call);
-          continue;
-        }
-        this.#ports.count("instanceLost");
-        this.#end(call, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
-      }
+      } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) this.#takerLost(call, host.id);
     }
+  }
+
+  /** C3. */
+  #takerLost(call: HeldCall, host: string): void {
+    if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
+      this.#ports.count("rerun");
+      call.taken = undefined;
+      call.head = { ...call.head, attempt: call.head.attempt + 1 };
+      this.#toKeeper(call);
+      return;
+    }
+    this.#ports.count("instanceLost");
+    this.#end(call, new Fault("InstanceLost", `host ${host} died while the call ran`));
   }
 
   /**
@@ -202,6 +211,7 @@ export class FrontendCalls {
   #probe(call: HeldCall): void {
     if (call.with === undefined) return;
     this.#ports.count("probed");
+    call.wasProbed = true;
     call.probeMs *= 2;
     call.probeAt = this.#ports.clock.now() + call.probeMs;
     call.hop++;
@@ -227,6 +237,8 @@ export class FrontendCalls {
   #retryKeeper(call: HeldCall): void {
     const { clock } = this.#ports;
     if (clock.now() > call.waitUntil) {
+      // Its keeper had it, and may have placed it before it went: the sweep ends it, if no host runs it by then.
+      if (call.wasProbed) return;
       this.#end(call, new Fault("Unavailable", "no scheduler answers", { retryAfterMs: 1_000 }));
       return;
     }
@@ -239,6 +251,7 @@ export class FrontendCalls {
   #send(call: HeldCall, subject: string, head: CallHead): void {
     if (call.body === undefined) return;
     call.hop++;
+    call.wasProbed = false;
     call.probeAt = this.#ports.clock.now() + call.probeMs;
     const waitMs = call.waitUntil - this.#ports.clock.now();
     this.#ports.bus.send(
@@ -249,6 +262,8 @@ export class FrontendCalls {
   }
 
   #end(call: HeldCall, fault: Fault): void {
+    // What is said now would be lost: the next sweep with a connection ends it.
+    if (!this.#ports.bus.connected) return;
     this.#forget(call);
     this.#answer(call.reply, fault);
   }

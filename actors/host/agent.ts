@@ -4,6 +4,7 @@
  */
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { hostLost } from "../../protocol/messages/host.ts";
 import { RUNTIME_NAMES } from "../../protocol/runtimes.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { Subscription } from "../kit/bus.ts";
@@ -75,6 +76,7 @@ class Agent implements Host {
   #emptied: (() => void) | undefined = undefined;
   #ended: Promise<void> | undefined = undefined;
   #isEnding = false;
+  #retoldAt = Number.NEGATIVE_INFINITY;
 
   constructor(ports: HostPorts, options: HostOptions) {
     const { bus, control, clock, random, log, sandbox } = ports;
@@ -165,7 +167,7 @@ class Agent implements Host {
       isDraining: () => !this.#isTaking(),
       lost: (ms) => {
         counters.add("clock.lost");
-        log.error("the process slept until others declared it lost; it ends", { ms: Math.round(ms) });
+        log.error("the host was silent until others declared it lost; it ends", { ms: Math.round(ms) });
         ports.lost?.();
       },
     });
@@ -175,6 +177,7 @@ class Agent implements Host {
       control,
       clock,
       announce: () => this.#announcements.flush(),
+      ownsAnswers: () => this.#replies.hasLate,
       dropped: (count) => count > 0 && counters.add("reports.dropped", count),
     });
     this.#runner = new Runner({
@@ -225,6 +228,11 @@ class Agent implements Host {
       refused: () => this.#announcements.flush(),
     });
     this.#subscriptions.push(bus.listen(SUBJECT.host(host), {}, (message) => orders.arrived(message)));
+    this.#subscriptions.push(
+      control.hear(hostLost, [host], (said) => {
+        if (said.epoch === this.#epoch) this.#announcements.declaredLost();
+      }),
+    );
     this.#subscriptions.push(
       ...serveControl({
         host,
@@ -410,6 +418,10 @@ class Agent implements Host {
       this.#ports.log.warn("the process slept; what piled up is refused", { ms: Math.round(gap) });
     }
     this.#replies.catchUp(now);
+    if (now - this.#retoldAt >= LIMITS.longCallsEvery.value) {
+      this.#retoldAt = now;
+      this.#reports.retell();
+    }
     this.#desk.sweep(now);
     this.#handed.sweep();
     for (const slot of [...this.#slots.all()]) {

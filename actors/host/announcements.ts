@@ -55,11 +55,16 @@ export class Announcements {
    */
   isLost(): boolean {
     if (this.#isLost || this.#isClosed) return this.#isLost;
-    const silentMs = this.#ports.clock.now() - this.#toldAt;
-    if (silentMs <= LIMITS.hostSilence.value) return false;
-    this.#isLost = true;
-    this.#ports.lost(silentMs);
+    if (this.#ports.clock.now() - this.#toldAt <= LIMITS.hostSilence.value) return false;
+    this.declaredLost();
     return true;
+  }
+
+  /** Others have said so: it was cut off from them, while its own clock saw no gap. */
+  declaredLost(): void {
+    if (this.#isLost || this.#isClosed) return;
+    this.#isLost = true;
+    this.#ports.lost(this.#ports.clock.now() - this.#toldAt);
   }
 
   changed(instance: Instance): void {

@@ -61,6 +61,11 @@ export class Replies {
     this.#bus.send(back, encode({ refused, reason: headerLine(reason) } satisfies Refusal));
   }
 
+  /** True while answers are kept that could not be sent. */
+  get hasLate(): boolean {
+    return this.#late.length > 0;
+  }
+
   /** Sends what could not be sent while the connection was lost; to be called a few times a second. */
   catchUp(now: number): void {
     if (!this.#bus.connected) this.#connectedSince = undefined;

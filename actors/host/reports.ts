@@ -38,6 +38,8 @@ export interface ReportsPorts {
   readonly clock: Clock;
   /** Sends what has changed, now. */
   announce(): void;
+  /** True while answers are kept that could not be sent: nobody forgets a call before its caller has heard. */
+  ownsAnswers(): boolean;
   /** So many numbers were dropped, because nobody could be told for too long. */
   dropped(count: number): void;
 }
@@ -45,6 +47,8 @@ export interface ReportsPorts {
 export class Reports {
   readonly #ports: ReportsPorts;
   #batches = new Map<string, Batch>();
+  /** Direct calls that their keepers speak for, by their ids. */
+  readonly #long = new Map<string, Call>();
   #timer: Timer | undefined = undefined;
   #soon = false;
 
@@ -59,6 +63,7 @@ export class Reports {
   done(call: Call): void {
     if (call.head !== undefined) this.#note(call, "done", "placedDone");
     if (call.toldLong && call.grant !== undefined) {
+      this.#long.delete(call.id);
       this.#of(call.grant.keeper).longEnded.push(call.id);
       this.#arm(false);
     }
@@ -67,6 +72,7 @@ export class Reports {
   /** A direct call that its keeper should speak for from now on. */
   long(call: Call): void {
     if (call.grant === undefined) return;
+    this.#long.set(call.id, call);
     this.#of(call.grant.keeper).long.push({ call: call.id, reply: call.reply });
     this.#arm(false);
   }
@@ -75,8 +81,15 @@ export class Reports {
   left(call: Call): void {
     if (!call.toldLong || call.grant === undefined) return;
     call.toldLong = false;
+    this.#long.delete(call.id);
     this.#of(call.grant.keeper).longEnded.push(call.id);
     this.#arm(false);
+  }
+
+  /** Tells keepers again of the direct calls that run on: an earlier report may have been lost. */
+  retell(): void {
+    for (const { id, reply, grant } of this.#long.values()) if (grant !== undefined) this.#of(grant.keeper).long.push({ call: id, reply });
+    if (this.#long.size > 0) this.#arm(false);
   }
 
   /** Sends everything now. */
@@ -92,6 +105,7 @@ export class Reports {
     }
     const batches = this.#batches;
     this.#batches = new Map();
+    if (this.#ports.ownsAnswers()) this.#keepDone(batches);
     if ([...batches.values()].some((batch) => batch.placedTaken.length > 0 || batch.placedDone.length > 0)) this.#ports.announce();
     for (const [node, batch] of batches) {
       const { long, longEnded, taken, done, placedTaken, placedDone } = batch;
@@ -111,6 +125,17 @@ export class Reports {
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+  }
+
+  /** Leaves what is done for later. */
+  #keepDone(batches: Map<string, Batch>): void {
+    for (const [node, batch] of batches) {
+      if (batch.done.length === 0 && batch.placedDone.length === 0) continue;
+      const later = this.#of(node);
+      later.done.push(...batch.done.splice(0));
+      later.placedDone.push(...batch.placedDone.splice(0));
+    }
+    if (this.#batches.size > 0) this.#wait();
   }
 
   #wait(): void {

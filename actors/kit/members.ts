@@ -50,6 +50,11 @@ export class Members {
     return true;
   }
 
+  /** How many are living. */
+  get size(): number {
+    return this.#known.size;
+  }
+
   has(id: string): boolean {
     return this.#known.has(id);
   }

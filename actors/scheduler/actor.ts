@@ -5,7 +5,7 @@
 import type { Actor } from "xstate";
 import { LIMITS } from "../../protocol/limits.ts";
 import { callReport } from "../../protocol/messages/call.ts";
-import { type HostAnnouncement, hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { type HostAnnouncement, hostAnnouncement, hostLost, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
@@ -19,7 +19,9 @@ import { Classes } from "./classes.ts";
 import { Fleet } from "./fleet.ts";
 import { serveFleet } from "./fleet-service.ts";
 import { Grants } from "./grants.ts";
+import { Tenure } from "./keeper/tenure.ts";
 import { Keeper } from "./keeper.ts";
+import { LostHosts } from "./lost-hosts.ts";
 import { schedulerMachine } from "./machine.ts";
 import { preload } from "./preload.ts";
 
@@ -66,20 +68,28 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   const lifecycle = startActor(schedulerMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
 
   const fleet = new Fleet();
+  const lostHosts = new LostHosts();
   const classes = new Classes();
   const hosts = new Members(control, clock, (member) => {
     log.warn("host lost", { host: member.id, epoch: member.epoch });
+    lostHosts.add(member.id, member.epoch);
     fleet.lost(member.id);
     classes.hostLost(member.id, member.epoch);
     grants.hostLost(member.id);
     keeper.hostLost(member);
   });
-  const frontends = new Members(control, clock, (member) => log.warn("frontend lost", { frontend: member.id, epoch: member.epoch }));
+  const frontends = new Members(control, clock, (member) => {
+    log.warn("frontend lost", { frontend: member.id, epoch: member.epoch });
+    tenure.forget(member.id);
+  });
   let keeperLostAt = Number.NEGATIVE_INFINITY;
   const schedulers = new Members(control, clock, (member) => {
     log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
     keeperLostAt = clock.now();
+    tenure.forget(member.id);
+    if (tenure.look()) keeper.handOver();
   });
+  const tenure = new Tenure({ clock, hosts, frontends, schedulers, node, isFleetYoung: () => fleet.isYoung });
 
   const classOf = (account: string, name: string): FunctionClass =>
     registry.function(account, name)?.settings.class ?? classes.classOf(`${account}.${name}`, clock.now());
@@ -96,6 +106,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     hosts,
     node,
     epoch,
+    tenure,
     instanceMb,
     ownerEpoch: (id) => frontends.epochOf(id) ?? hosts.epochOf(id),
     classOf,
@@ -117,6 +128,10 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
 
   const subscriptions = [
     control.hear(hostAnnouncement, ["*"], (announcement) => {
+      if (lostHosts.has(announcement.host, announcement.epoch)) {
+        control.tell(hostLost, [announcement.host], { epoch: announcement.epoch });
+        return;
+      }
       hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
       fleet.announced(announcement);
       if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
@@ -125,12 +140,14 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     control.hear(nodeAnnouncement, ["frontend", "*"], (member) => {
       // A newcomer is told at once whom it may ask.
       if (frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
+      tenure.told(member.node, member);
     }),
-    control.hear(
-      nodeAnnouncement,
-      ["scheduler", "*"],
-      (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining }),
-    ),
+    control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => {
+      // So is one that may keep functions that were kept here.
+      if (schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
+      if (member.node !== node) tenure.told(member.node, member);
+      if (tenure.look()) keeper.handOver();
+    }),
     control.hear(callReport, [node], (report) => {
       keeper.taken(report.placedTaken, report.from, report.epoch);
       keeper.done(report.placedDone);
@@ -161,12 +178,18 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
       cancelWaiting: (named) => keeper.cancel(named),
       findInLog: (id, receivedAt) => ports.findInLog(id, receivedAt),
-      preload: (account, name, number, memoryMb) =>
-        preload({ control, clock, registry, fleet, instanceMb }, account, name, number, memoryMb),
+      preload: (wanted) => preload({ control, clock, registry, fleet, tenure, instanceMb }, wanted),
+      keeperOf: (functionKey) => tenure.keeperOf(functionKey),
     }),
   ];
   const announce = () =>
-    control.tell(nodeAnnouncement, ["scheduler", node], { node, epoch, draining: !lifecycle.getSnapshot().matches("keeping") });
+    control.tell(nodeAnnouncement, ["scheduler", node], {
+      node,
+      epoch,
+      draining: !lifecycle.getSnapshot().matches("keeping"),
+      hosts: hosts.size,
+      schedulers: schedulers.size,
+    });
   const timers = [
     clock.every(LIMITS.nodeHeartbeat.value, announce),
     clock.every(SWEEP_MS, () => keeper.sweep()),
@@ -175,6 +198,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   ];
   // It hears its own announcements only when the broker sends them back; it is alive from now on.
   schedulers.heard({ id: node, epoch, draining: false });
+  tenure.look();
   lifecycle.send({ type: "loaded" });
   announce();
 

@@ -2,7 +2,15 @@
 
 import { timeOfCall } from "../../protocol/call-id.ts";
 import { Fault } from "../../protocol/errors.ts";
-import { cancelCall, describeHost, preloadFunction, showCall, showFleet } from "../../protocol/messages/fleet.ts";
+import {
+  cancelCall,
+  describeHost,
+  type Preload,
+  preloadAtKeeper,
+  preloadFunction,
+  showCall,
+  showFleet,
+} from "../../protocol/messages/fleet.ts";
 import { cancelOnHost, findCall } from "../../protocol/messages/host.ts";
 import { SCHEDULERS } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
@@ -28,11 +36,14 @@ export interface FleetServicePorts {
   cancelWaiting(named: NamedCall): boolean;
   /** Looks a call up in the call log, from about the time it was received. */
   findInLog(id: string, receivedAt: number): Promise<CallRecord | undefined>;
-  preload(account: string, name: string, count: number, memoryMb: number | undefined): Promise<number>;
+  /** Readies containers; legal for the function's keeper only. Resolves with how many. */
+  preload(wanted: Preload): Promise<number>;
+  /** Whose the function (account.function) is to keep. */
+  keeperOf(functionKey: string): string;
 }
 
 export function serveFleet(ports: FleetServicePorts): Subscription {
-  const { control, hosts } = ports;
+  const { control, node, hosts } = ports;
   const fromAll = <T>(ask: (host: string) => Promise<T>) =>
     Promise.allSettled(hosts.ids().map(async (host) => ({ host, answer: await ask(host) })));
 
@@ -59,9 +70,13 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
     control.serve(
       preloadFunction,
       [],
-      async ({ account, name, count, memoryMb }) => ({ ready: await ports.preload(account, name, count, memoryMb) }),
+      async (wanted) => {
+        const keeper = ports.keeperOf(`${wanted.account}.${wanted.name}`);
+        return keeper === node ? { ready: await ports.preload(wanted) } : control.ask(preloadAtKeeper, [keeper], wanted);
+      },
       SCHEDULERS,
     ),
+    control.serve(preloadAtKeeper, [node], async (wanted) => ({ ready: await ports.preload(wanted) })),
     control.serve(
       showCall,
       [],

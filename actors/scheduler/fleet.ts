@@ -40,6 +40,11 @@ export class Fleet {
   /** Containers that exist or are ordered, by account.function and by account. */
   readonly #ofFunction = new Map<string, number>();
   readonly #ofAccount = new Map<string, number>();
+  /** Containers that are ordered and not yet shown, by account.function and by account. */
+  readonly #orderedOfFunction = new Map<string, number>();
+  readonly #orderedOfAccount = new Map<string, number>();
+  /** Hosts that had announced before they were first heard here. */
+  readonly #old = new Set<string>();
   /** Orders for an instance, by account.function. */
   readonly #instancesOrdered = new Map<string, number>();
 
@@ -52,6 +57,7 @@ export class Fleet {
       const orders = [...this.#orders.values()].filter((order) => order.host === announcement.host);
       this.#remove(announcement.host);
       host = new HostView(announcement);
+      if (announcement.seq > 0) this.#old.add(host.id);
       for (const order of orders) host.order(order, 1);
       this.#hosts.set(host.id, host);
       this.#taking = undefined;
@@ -83,7 +89,7 @@ export class Fleet {
     for (const [number, order] of this.#orders) if (order.host === host) this.settled(number);
   }
 
-  ordered(number: number, order: Order): void {
+  order(number: number, order: Order): void {
     this.settled(number);
     this.#orders.set(number, order);
     this.#count(order, 1);
@@ -141,6 +147,16 @@ export class Fleet {
     return ("functionKey" in of ? this.#ofFunction.get(of.functionKey) : this.#ofAccount.get(of.account)) ?? 0;
   }
 
+  /** Containers that this keeper has ordered and no host has shown yet: of a function (account.function) or of a whole account. */
+  ordered(of: { readonly functionKey: string } | { readonly account: string }): number {
+    return ("functionKey" in of ? this.#orderedOfFunction.get(of.functionKey) : this.#orderedOfAccount.get(of.account)) ?? 0;
+  }
+
+  /** True while every host that is known was heard from its first announcement on. */
+  get isYoung(): boolean {
+    return this.#old.size === 0;
+  }
+
   /** Mean run time of a function over the hosts that ran it, in ms; 0 when none did. */
   meanRunMs(functionKey: string): number {
     let sum = 0;
@@ -164,6 +180,7 @@ export class Fleet {
       if (ran?.size === 0) this.#ran.delete(key);
     }
     this.#hosts.delete(id);
+    this.#old.delete(id);
     this.#taking = undefined;
   }
 
@@ -206,6 +223,8 @@ export class Fleet {
     if (order.rung !== "hot") {
       add(this.#ofFunction, order.functionKey, sign);
       add(this.#ofAccount, order.account, sign);
+      add(this.#orderedOfFunction, order.functionKey, sign);
+      add(this.#orderedOfAccount, order.account, sign);
     }
     if (order.rung === "warm" || order.rung === "cold") add(this.#instancesOrdered, order.functionKey, sign);
   }

@@ -7,6 +7,8 @@
  * K3  What cannot be placed waits (rooms.ts), bounded in number, bytes and time; its caller hears why (answers.ts).
  * K4  A call is held once, however often its owner sends it; what was taken is remembered for a while (held.ts).
  * K5  A keeper that was away for so long that it may have been declared lost gives its calls back (presence.ts).
+ * K6  It holds no call of a function that is another's by now (tenure.ts).
+ * K7  A new keeper makes containers near a cap only once it knows what was ordered before it (tenure.ts).
  */
 import { splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -30,6 +32,7 @@ import { type Place, placedHead, requestFor } from "./keeper/placing.ts";
 import { Presence } from "./keeper/presence.ts";
 import { Rooms } from "./keeper/rooms.ts";
 import { Sent } from "./keeper/sent.ts";
+import type { Tenure } from "./keeper/tenure.ts";
 import { place } from "./placement/index.ts";
 
 export interface KeeperPorts extends AnswersPorts {
@@ -38,11 +41,15 @@ export interface KeeperPorts extends AnswersPorts {
   readonly registry: Registry;
   readonly fleet: Fleet;
   readonly hosts: Members;
+  readonly tenure: Tenure;
   readonly instanceMb: number;
   classOf(account: string, name: string): FunctionClass;
   /** True while some host may answer the function (account.function) directly. */
   granted(functionKey: string): boolean;
 }
+
+const AWAY = "the keeper was away, and another may hold the call";
+const NOT_OURS = "the function is another keeper's";
 
 export class Keeper {
   readonly #ports: KeeperPorts;
@@ -56,15 +63,20 @@ export class Keeper {
   #next: number;
 
   constructor(ports: KeeperPorts) {
-    const { bus, control, clock, fleet, hosts, node } = ports;
+    const { bus, control, clock, fleet, hosts, node, tenure } = ports;
     this.#ports = ports;
     this.#next = firstNumber(ports.random);
     this.#answers = new Answers(ports);
-    this.#presence = new Presence(clock, [bus, control], () => this.#giveAllBack());
+    this.#presence = new Presence(clock, [bus, control], () => {
+      tenure.returned();
+      this.#long.returned(clock.now());
+      this.#giveAllBack();
+    });
     this.#rooms = new Rooms({ clock, mayDraw: () => this.#presence.isWell(), place: (call) => this.#place(call) });
     const count = (counter: string) => ports.count(counter);
     const again = (call: KeptCall) => this.#again(call);
-    this.#sent = new Sent({ bus, clock, fleet, hosts, node, held: this.#held, answers: this.#answers, again, count });
+    const mayPlace = () => this.#presence.isWell();
+    this.#sent = new Sent({ bus, clock, fleet, hosts, node, held: this.#held, answers: this.#answers, mayPlace, again, count });
   }
 
   /** Calls waiting now, by account.function. */
@@ -91,7 +103,7 @@ export class Keeper {
   arrived(message: Message): void {
     const back = parseBackSubject(message.reply);
     if (back === undefined) return this.#ports.count("dropped.badReply");
-    if (!this.#presence.isWell()) return this.#answers.giveBack(message.reply);
+    if (!this.#presence.isWell()) return this.#answers.giveBack(message.reply, AWAY);
     let head: CallHead;
     let body: Uint8Array;
     try {
@@ -131,13 +143,18 @@ export class Keeper {
   }
 
   longCalls(host: string, started: readonly { readonly call: string; readonly reply: string }[], ended: readonly string[]): void {
-    this.#long.reported(host, started, ended);
+    this.#long.reported(host, started, ended, this.#ports.clock.now());
   }
 
   hostLost(host: Member): void {
     this.#sent.hostLost(host);
     for (const reply of this.#long.take(host.id))
       this.#answers.fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+  }
+
+  /** Other functions are this keeper's now: calls of those that are not go back to their owners, who know whose they are. */
+  handOver(): void {
+    for (const call of this.#rooms.remove(({ functionKey }) => !this.#ports.tenure.keeps(functionKey))) this.#giveBack(call, NOT_OURS);
   }
 
   /** Takes a waiting call out, named by its id or by its reply subject; its caller hears that it was cancelled. */
@@ -156,6 +173,7 @@ export class Keeper {
       this.#refuse(call, throttled(`no place became free in time: ${call.reason}`));
     }
     this.#sent.sweep(isWell);
+    if (isWell) this.#long.sweep(now);
   }
 
   /** Draws after the current burst of messages: from the rooms of the slot keys, and from others as far as there is time. */
@@ -167,9 +185,10 @@ export class Keeper {
     const before = this.#held.find(head);
     if (before !== undefined) {
       this.#ports.count("duplicate");
-      if (before === "taken") this.#answers.takenBefore(back);
+      if (before !== "untaken") this.#answers.isOver(back, before);
       return;
     }
+    if (!this.#ports.tenure.keeps(`${head.account}.${head.function}`)) return this.#answers.giveBack(back, NOT_OURS);
     const waiting = this.#rooms.waiting.get(`${head.account}.${head.function}`) ?? 0;
     if (waiting >= LIMITS.waitingCalls.value || this.#held.bytes + body.length > LIMITS.waitingBytes.value) {
       this.#ports.count("roomFull");
@@ -183,16 +202,16 @@ export class Keeper {
   /** The owner of a call asks whether it is here. */
   #probed(head: CallHead, back: string): void {
     const known = this.#held.find(head);
-    if (known === "taken") this.#answers.takenBefore(back);
-    else if (known === undefined) this.#answers.giveBack(back);
+    if (known === undefined) this.#answers.giveBack(back, AWAY);
+    else if (known !== "untaken") this.#answers.isOver(back, known);
   }
 
   /** Sends the call to a place or refuses it; false: there is neither now, and it waits on. */
   #place(call: KeptCall): boolean {
-    const { clock, fleet, registry, instanceMb } = this.#ports;
+    const { clock, fleet, registry, instanceMb, tenure } = this.#ports;
     const accountCap = registry.account(call.head.account)?.containers;
     const isGranted = this.#ports.granted(call.functionKey);
-    const circumstances = { fleet, now: clock.now(), accountCap, isGranted, instanceMb };
+    const circumstances = { fleet, tenure, now: clock.now(), accountCap, isGranted, instanceMb };
     const verdict = place(requestFor(call, circumstances), fleet);
     if (verdict.kind === "place") this.#send(call, verdict);
     else if (verdict.kind === "refuse") this.#refuse(call, new Fault(verdict.error, verdict.reason));
@@ -209,7 +228,8 @@ export class Keeper {
 
   /** A host did not take it: back into its room, unless its time is over or it is not ours any more. */
   #again(call: KeptCall): void {
-    if (call.isDoubtful || !this.#presence.isWell()) return this.#giveBack(call);
+    if (call.isDoubtful || !this.#presence.isWell()) return this.#giveBack(call, AWAY);
+    if (!this.#ports.tenure.keeps(call.functionKey)) return this.#giveBack(call, NOT_OURS);
     const late = this.#ports.clock.now() - call.waitUntil;
     call.attempt++;
     if (late > LIMITS.clockGap.value / 2 && this.#answers.hasOwner(call.head)) {
@@ -221,17 +241,19 @@ export class Keeper {
   }
 
   #giveAllBack(): void {
-    for (const call of this.#rooms.remove(() => true)) this.#giveBack(call);
+    for (const call of this.#rooms.remove(() => true)) this.#giveBack(call, AWAY);
     this.#sent.doubt();
   }
 
-  #giveBack(call: KeptCall): void {
+  #giveBack(call: KeptCall, why: string): void {
     this.#held.release(call);
-    this.#answers.giveBack(call.back);
+    this.#answers.giveBack(call.back, why);
+    // Nobody else can have it where it was given away in time.
+    if (why === NOT_OURS) this.#answers.speakFor(call.head, call.reply, throttled("the call lost its frontend and its keeper"));
   }
 
   #refuse(call: KeptCall, fault: Fault): void {
-    this.#held.release(call);
+    this.#held.over(call);
     this.#answers.refuse(call.head, call.reply, fault);
   }
 }

@@ -122,6 +122,8 @@ const RefusalSchema = Type.Object({
     Type.Literal("malformed"),
   ]),
   reason: Text,
+  /** Of a keeper's duplicate: which life of which host took it. */
+  taken: Type.Optional(Type.Object({ host: Id, epoch: Type.String({ maxLength: 32 }) })),
 });
 export type Refusal = Static<typeof RefusalSchema>;
 export const refusal = checked(RefusalSchema);

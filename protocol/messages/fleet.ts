@@ -1,5 +1,5 @@
 /** What hosts, instances and containers there are, and what became of calls. Schedulers ask the hosts afresh each time. */
-import Type from "typebox";
+import Type, { type Static } from "typebox";
 import { request, Strict } from "../contract.ts";
 import { SUBJECT } from "../subjects.ts";
 import { CallSchema, ClassSchema, Count, Id, Memory, Name, PoolSchema, RuntimeSchema, Version } from "./records.ts";
@@ -103,13 +103,30 @@ export const showFleet = request({
   meaning: "The whole fleet, asked of every live host now.",
 });
 
+const PreloadSchema = Strict({
+  account: Name,
+  name: Name,
+  count: Type.Integer({ minimum: 1, maximum: 100 }),
+  memoryMb: Type.Optional(Memory),
+});
+export type Preload = Static<typeof PreloadSchema>;
+
 export const preloadFunction = request({
   name: "preload",
   subject: on("preload"),
-  request: Strict({ account: Name, name: Name, count: Type.Integer({ minimum: 1, maximum: 100 }), memoryMb: Type.Optional(Memory) }),
+  request: PreloadSchema,
   reply: Type.Object({ ready: Count }),
   timeoutMs: 30_000,
   meaning: "Readies idle containers with the function's live code before any call (F024); returns when they are ready.",
+});
+
+export const preloadAtKeeper = request({
+  name: "preload-at-keeper",
+  subject: (scheduler: string) => SUBJECT.node(scheduler, "preload"),
+  request: PreloadSchema,
+  reply: Type.Object({ ready: Count }),
+  timeoutMs: 30_000,
+  meaning: "A scheduler passes a preload on to the function's keeper, which alone knows what is on order.",
 });
 
 export const showCall = request({

@@ -58,12 +58,26 @@ export const hostAnnouncement = event({
   meaning: "What a host has, every 500 ms in full and within 20 ms of a change in part.",
 });
 
-/** Frontends and schedulers: I am here. */
+/** Frontends and schedulers: I am here, and so many others are, as I see it. */
 export const nodeAnnouncement = event({
   name: "node-announcement",
   subject: (role: "frontend" | "scheduler", node: string) => SUBJECT.announce(role, node),
-  body: Type.Object({ node: Id, epoch: Type.String({ maxLength: 32 }), draining: Type.Boolean() }),
-  meaning: "A frontend or scheduler is alive.",
+  body: Type.Object({
+    node: Id,
+    epoch: Type.String({ maxLength: 32 }),
+    draining: Type.Boolean(),
+    /** Living ones: a keeper that is new knows by them whether it has heard everybody. */
+    hosts: Type.Optional(Count),
+    schedulers: Type.Optional(Count),
+  }),
+  meaning: "A frontend or scheduler is alive, and counts so many among the living.",
+});
+
+export const hostLost = event({
+  name: "host-lost",
+  subject: (host: string) => SUBJECT.agent(host, "lost"),
+  body: Type.Object({ epoch: Type.String({ maxLength: 32 }) }),
+  meaning: "That life of the host was declared lost: its calls are others' by now. A host that hears this of itself ends.",
 });
 
 const GrantSchema = Type.Object({

@@ -6,6 +6,8 @@ import type { World } from "./world.ts";
 
 /** A direct call younger than this when its host dies may get no answer; with a batch of reports and a message's delay. */
 const YOUNG_MS = 300;
+/** A node that was away for this long may have been declared lost: it had been heard a heartbeat before. */
+const LOST_MS = LIMITS.hostSilence.value - LIMITS.nodeHeartbeat.value - 200;
 /** What a report takes on its way. */
 const BATCH_MS = 10;
 
@@ -39,6 +41,7 @@ interface Troubled {
   readonly node: SimulatedNode;
   readonly kind: "kill" | "hang" | "cut";
   readonly at: number;
+  readonly until: number;
 }
 
 /** What happened, in the call's life, to those that it met. */
@@ -49,22 +52,29 @@ function troublesOf(call: SimulatedCall, byConnection: ReadonlyMap<string, Simul
   return [...met].flatMap((node) =>
     node.troubles
       .filter(({ at, until }) => at <= end && until + LIMITS.pileUp.value >= call.sentAt)
-      .map(({ kind, at }) => ({ node, kind, at })),
+      .map(({ kind, at, until }) => ({ node, kind, at, until })),
   );
 }
 
-/** A node that was away may say what was said for it; a host that dies with the report of an end untold is thought to have died in the run. */
+/**
+ * A node that was away for so long that others declared it lost may say what was said for it. A host that dies with the report
+ * of an end untold is thought to have died in the run. Of a frontend that answered and died, its keeper does not know that it did.
+ */
 function mayBeTwo(call: SimulatedCall, troubled: readonly Troubled[]): boolean {
-  if (troubled.some(({ kind }) => kind !== "kill")) return true;
   const [first, second, ...more] = call.replies;
-  if (first === undefined || second?.error !== "InstanceLost" || more.length > 0) return false;
-  return troubled.some(({ node, at }) => node.role === "host" && at >= first.at && at - first.at <= LIMITS.announceEvery.value + BATCH_MS);
+  if (first === undefined || second === undefined || more.length > 0) return false;
+  if (troubled.some(({ kind, at, until }) => kind !== "kill" && until - at >= LOST_MS)) return true;
+  return troubled.some(({ node, kind, at }) => {
+    if (kind !== "kill" || at < first.at) return false;
+    if (node.role === "host") return second.error === "InstanceLost" && at - first.at <= LIMITS.announceEvery.value + BATCH_MS;
+    return node.role === "frontend" && first.error !== undefined && second.error !== undefined && at <= second.at;
+  });
 }
 
 /** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */
 function mayBeLost(call: SimulatedCall, troubled: readonly Troubled[], byConnection: ReadonlyMap<string, SimulatedNode>): boolean {
   const nodes = new Set(troubled.map(({ node }) => node));
-  if (nodes.size !== 1) return nodes.size > 1;
+  if (troubled.some((one, at) => troubled.slice(at + 1).some((other) => areAtOnce(one, other)))) return true;
   const [first] = call.went;
   if (first === undefined) return false;
   const receiver = byConnection.get(first.to);
@@ -74,6 +84,14 @@ function mayBeLost(call: SimulatedCall, troubled: readonly Troubled[], byConnect
   if (receiver === undefined || !nodes.has(receiver) || receiver.role === "frontend") return false;
   // A host that slept drops what piled up.
   return troubled.some(({ at, kind }) => at - first.at <= YOUNG_MS && (at >= first.at || kind !== "kill"));
+}
+
+/** One fails before others have noticed that the other did. */
+function areAtOnce(a: Troubled, b: Troubled): boolean {
+  if (a.node === b.node) return false;
+  const noticed = ({ at, until }: Troubled) =>
+    Math.min(until + LIMITS.nodeHeartbeat.value, at + LIMITS.hostSilence.value + LIMITS.nodeHeartbeat.value);
+  return a.at <= noticed(b) && b.at <= noticed(a);
 }
 
 function story(call: SimulatedCall, troubled: readonly Troubled[]): string {

@@ -126,9 +126,11 @@ export class Ledger {
   }
 
   #passed(packet: Packet, to: string): void {
-    const at = packet.reply.lastIndexOf("_INBOX.c.");
+    // Also what goes back to whoever placed it: that one has it again.
+    const named = packet.subject.startsWith("_pilot.back.") ? packet.subject : packet.reply;
+    const at = named.lastIndexOf("_INBOX.c.");
     if (at < 0) return;
-    const call = this.calls[Number(packet.reply.slice(at + "_INBOX.c.".length))];
+    const call = this.calls[Number(named.slice(at + "_INBOX.c.".length))];
     call?.went.push({ to, subject: packet.subject, at: this.#world.clock.now() });
   }
 }

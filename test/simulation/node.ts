@@ -132,6 +132,7 @@ export class SimulatedNode {
   readonly clock: NodeClock;
   readonly bus: MemoryBus;
   readonly control: MemoryBus;
+  readonly bornAt: number;
   /** When it last did not hear or do anything as it should; by the world's clock. */
   readonly troubles: { readonly kind: "kill" | "hang" | "cut"; readonly at: number; until: number }[] = [];
   readonly #world: ManualClock;
@@ -141,6 +142,7 @@ export class SimulatedNode {
     this.id = id;
     this.role = role;
     this.#world = world;
+    this.bornAt = world.now();
     this.clock = new NodeClock(world, this.gate);
     this.bus = new MemoryBus(broker, `${id}#${life}`);
     this.control = new MemoryBus(broker, `${id}#${life}-control`);

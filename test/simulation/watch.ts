@@ -2,8 +2,8 @@
  * Looks at the running platform again and again, and complains of what must never be, not even for a moment:
  *
  * W1  An instance belongs to one account for ever.
- * W2  Caps of a function are not overshot, but for a moment after its keeper has changed. Those of an account are counted
- *     only, since each keeper knows its own orders and what hosts have announced.
+ * W2  The cap of a function is not overshot. That of an account is by one container at most for each scheduler beside the
+ *     first. A host counts no more from when others may have declared it lost until it has heard that of itself.
  * W3  No host gives more memory than it has.
  * W4  Nobody waits for longer than PATIENCE_MS while an idle container of its code, or memory for one, is there.
  */
@@ -14,6 +14,12 @@ import type { World } from "./world.ts";
 const PATIENCE_MS = 600;
 /** How long after a host's trouble keepers may still believe in what it had. */
 const UNSURE_MS = LIMITS.hostSilence.value + LIMITS.clockGap.value;
+/** A host that was not heard for this long may have been declared lost. */
+const LOST_MS = LIMITS.hostSilence.value - 100;
+/** What may pass until a host that is back has announced itself, and heard that it was declared lost. */
+const TOLD_MS = LIMITS.nodeHeartbeat.value + 100;
+/** How long a keeper that is new may wait near a cap for what was ordered before it. */
+const UNSURE_KEEPER_MS = LIMITS.hostSilence.value;
 const BOX_MB = LIMITS.boxMemory.value;
 
 export interface Caps {
@@ -25,23 +31,28 @@ export interface Caps {
 
 export class Watch {
   readonly complaints: string[] = [];
-  /** How often an account was above its cap. */
-  accountOvershoots = 0;
   readonly #world: World;
   readonly #caps: Caps;
   readonly #owners = new Map<string, string>();
   /** What could serve a waiting call → since when. */
   readonly #since = new Map<string, number>();
+  /** When each life of a host was last heard, and until when it may be thought lost. */
+  readonly #heard = new Map<string, number>();
+  readonly #doubted = new Map<string, number>();
 
   constructor(world: World, caps: Caps) {
     this.#world = world;
     this.#caps = caps;
+    world.watchers.push((packet) => {
+      if (packet.subject.startsWith("_pilot.announce.host.")) this.#announced(packet.from);
+    });
   }
 
   look(): void {
     const functions = new Map<string, number>();
     const accounts = new Map<string, number>();
     const sure = new Map<string, number>();
+    const sureAccounts = new Map<string, number>();
     const idle = new Map<string, string>();
     const rooms: { host: string; freeMb: number }[] = [];
     // Until a host is declared lost, what it had still counts.
@@ -55,8 +66,7 @@ export class Watch {
       if (said === undefined) continue;
       if (said.usedMb > said.memoryMb) this.#complain(`${node.id} gives ${said.usedMb} MB of ${said.memoryMb}`);
       if (node.isWell && !said.draining) rooms.push({ host: node.id, freeMb: said.memoryMb - said.usedMb });
-      // Declared lost, it may have been replaced; it ends what it has when it notices.
-      const isSure = !node.troubles.some(({ until }) => now - until < 3 * UNSURE_MS);
+      const isSure = !this.#mayBeLost(node.control.name);
       for (const instance of said.instances) {
         if (instance.state === "booting") isUnsure = true;
         this.#owned(instance.id, instance.account);
@@ -66,23 +76,22 @@ export class Watch {
           if (account !== instance.account) this.#complain(`a container of ${account} is in an instance of ${instance.account}`);
           count(functions, `${account}.${name}`);
           count(accounts, account);
-          if (isSure) count(sure, `${account}.${name}`);
+          if (isSure) {
+            count(sure, `${account}.${name}`);
+            count(sureAccounts, account);
+          }
           if (state === "loading") isUnsure = true;
           if (state === "idle" && node.isWell) idle.set(slotKey(account, name, version, memoryMb), node.id);
         }
       }
     }
-    // What a keeper ordered just before it died, its successor cannot know.
-    const isHandedOver = this.#world.lives.some(
-      ({ role, troubles }) =>
-        role === "scheduler" &&
-        troubles.some(({ at, until }) => now - at < UNSURE_MS || (until !== Number.POSITIVE_INFINITY && now - until < UNSURE_MS)),
-    );
     for (const [name, containers] of sure) {
       const cap = this.#caps.functions.get(name) ?? Number.POSITIVE_INFINITY;
-      if (containers > cap && !isHandedOver) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
+      if (containers > cap) this.#complain(`${name} has ${containers} containers, its cap is ${cap}`);
     }
-    for (const containers of accounts.values()) if (containers > this.#caps.accounts.most) this.accountOvershoots++;
+    const most = this.#caps.accounts.most + this.#world.size.schedulers - 1;
+    for (const [account, containers] of sureAccounts)
+      if (containers > most) this.#complain(`${account} has ${containers} containers, its cap is ${this.#caps.accounts.most}`);
     this.#lookAtWaits(functions, accounts, idle, rooms, isUnsure);
   }
 
@@ -97,12 +106,13 @@ export class Watch {
     const servable = new Set<string>();
     for (const { node, scheduler } of this.#world.of("scheduler")) {
       if (!node.isWell) continue;
+      const isNew = now - node.bornAt < UNSURE_KEEPER_MS || node.troubles.some(({ until }) => now - until < UNSURE_KEEPER_MS);
       for (const wait of scheduler?.waits() ?? []) {
         const name = wait.key.slice(0, wait.key.indexOf(".", wait.account.length + 1));
         const capped =
           (functions.get(name) ?? 0) >= (this.#caps.functions.get(name) ?? 1e9) ||
           (accounts.get(wait.account) ?? 0) >= this.#caps.accounts.least;
-        const room = capped || isUnsure ? undefined : rooms.find(({ freeMb }) => freeMb >= wait.memoryMb + BOX_MB);
+        const room = capped || isUnsure || isNew ? undefined : rooms.find(({ freeMb }) => freeMb >= wait.memoryMb + BOX_MB);
         const by = idle.get(wait.key) ?? (room && `${room.freeMb} MB at ${room.host}`);
         if (by === undefined) continue;
         const key = `${node.id} ${wait.key}`;
@@ -118,6 +128,17 @@ export class Watch {
       }
     }
     for (const key of this.#since.keys()) if (!servable.has(key)) this.#since.delete(key);
+  }
+
+  #announced(life: string): void {
+    const now = this.#world.clock.now();
+    if (now - (this.#heard.get(life) ?? now) > LOST_MS) this.#doubted.set(life, now + TOLD_MS);
+    this.#heard.set(life, now);
+  }
+
+  #mayBeLost(life: string): boolean {
+    const now = this.#world.clock.now();
+    return now - (this.#heard.get(life) ?? now) > LOST_MS || now < (this.#doubted.get(life) ?? 0);
   }
 
   #owned(instance: string, account: string | null): void {

@@ -122,7 +122,7 @@ export async function openCallPath() {
         id,
         epoch: "e1",
         orders: [],
-        announce: (change = {}) => bus.tell(hostAnnouncement, [id], announcement({ host: id, epoch: host.epoch, seq: ++seq, ...change })),
+        announce: (change = {}) => bus.tell(hostAnnouncement, [id], announcement({ host: id, epoch: host.epoch, seq: seq++, ...change })),
         take: (order) => report(order, "taken"),
         finish(order, body = `done ${order.body}`) {
           const back = parseBackSubject(order.message.reply);

@@ -53,6 +53,8 @@ export function request(change: Partial<PlacementRequest> = {}): PlacementReques
     runtimeWanted: undefined,
     functionCap: 1_000,
     accountCap: 1_000,
+    isNew: false,
+    otherKeepers: 0,
     ahead: 0,
     waitedMs: 0,
     mayQueue: false,

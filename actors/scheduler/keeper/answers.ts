@@ -5,6 +5,7 @@ import { type CallHead, callReport, type Refusal } from "../../../protocol/messa
 import type { Bus } from "../../kit/bus.ts";
 import { failureBody, failureHeaders } from "../../kit/failure.ts";
 import type { Log } from "../../kit/ports.ts";
+import type { TakenBy } from "./kept-call.ts";
 
 export interface AnswersPorts {
   readonly bus: Bus;
@@ -42,14 +43,15 @@ export class Answers {
   }
 
   /** The owner tries again, unless it has done so already. */
-  giveBack(back: string): void {
+  giveBack(back: string, why: string): void {
     this.#ports.count("givenBack");
-    this.#send(back, { refused: "draining", reason: "the keeper was away, and another may hold the call" });
+    this.#send(back, { refused: "draining", reason: why });
   }
 
-  /** The owner need not send it again. */
-  takenBefore(back: string): void {
-    this.#send(back, { refused: "duplicate", reason: "a host has taken the call" });
+  /** The owner need not send it again; it watches the host that has it. */
+  isOver(back: string, by: TakenBy | "answered"): void {
+    if (by === "answered") this.#send(back, { refused: "duplicate", reason: "the call was answered" });
+    else this.#send(back, { refused: "duplicate", reason: "a host has taken the call", taken: by });
   }
 
   /** True while the process that sent us the call lives, and so speaks for it. */

@@ -5,13 +5,13 @@
  */
 import { LIMITS } from "../../../protocol/limits.ts";
 import type { CallHead } from "../../../protocol/messages/call.ts";
-import type { KeptCall } from "./kept-call.ts";
+import type { KeptCall, TakenBy } from "./kept-call.ts";
 
 export class Held {
   /** Calls that no host has taken, by their ids: an owner that believed this keeper lost may send them again. */
   readonly #untaken = new Set<string>();
-  /** Calls that a host has taken, oldest first; at most LIMITS.seenCalls. */
-  readonly #taken = new Set<string>();
+  /** Calls that a host has taken, or that were answered here, oldest first; at most LIMITS.seenCalls. */
+  readonly #over = new Map<string, TakenBy | "answered">();
   #bytes = 0;
 
   /** Of the bodies of calls that no host has taken. */
@@ -24,10 +24,9 @@ export class Held {
     return this.#untaken.size;
   }
 
-  /** `untaken`: it waits here or is on its way to a host. `taken`: a host has it, or had it. Undefined: not known. */
-  find(head: CallHead): "untaken" | "taken" | undefined {
-    if (this.#untaken.has(head.call)) return "untaken";
-    return this.#taken.has(takenKey(head)) ? "taken" : undefined;
+  /** `untaken`: it waits here or is on its way to a host. `answered`: here. A host: that has it, or had it. Undefined: not known. */
+  find(head: CallHead): "untaken" | "answered" | TakenBy | undefined {
+    return this.#untaken.has(head.call) ? "untaken" : this.#over.get(overKey(head));
   }
 
   /** Counts its body until it is released. */
@@ -36,12 +35,12 @@ export class Held {
     this.#bytes += call.body?.length ?? 0;
   }
 
-  /** A host has it: remembered, and released. */
-  taken(call: KeptCall): void {
-    this.#taken.add(takenKey(call.head));
-    if (this.#taken.size > LIMITS.seenCalls.value) {
-      for (const oldest of this.#taken) {
-        this.#taken.delete(oldest);
+  /** A host has it, or its caller has been answered: remembered, and released. */
+  over(call: KeptCall): void {
+    this.#over.set(overKey(call.head), call.taken ?? "answered");
+    if (this.#over.size > LIMITS.seenCalls.value) {
+      for (const oldest of this.#over.keys()) {
+        this.#over.delete(oldest);
         break;
       }
     }
@@ -58,6 +57,6 @@ export class Held {
 }
 
 /** A call that may run again is another one at each attempt of its owner. */
-function takenKey(head: CallHead): string {
+function overKey(head: CallHead): string {
   return head.idempotent ? `${head.call}.${head.attempt}` : head.call;
 }

@@ -15,6 +15,12 @@ export interface Order {
   probeAt: number;
 }
 
+/** Which life of which host took a call. */
+export interface TakenBy {
+  readonly host: string;
+  readonly epoch: string;
+}
+
 export interface KeptCall {
   /** Of this keeper; a host reports under it. */
   readonly number: number;
@@ -42,7 +48,7 @@ export interface KeptCall {
   order: Order | undefined;
   /** Another keeper may have it: it is not placed again from here. */
   isDoubtful: boolean;
-  taken: { readonly host: string; readonly epoch: string } | undefined;
+  taken: TakenBy | undefined;
 }
 
 /** What of a call its head and body do not say. */

@@ -10,6 +10,7 @@ import type { Fleet } from "../fleet.ts";
 import type { PlacementRequest, Verdict } from "../placement/index.ts";
 import type { KeptCall } from "./kept-call.ts";
 import { orderedCode } from "./needs.ts";
+import type { Tenure } from "./tenure.ts";
 
 /** A place that the policy found. */
 export type Place = Extract<Verdict, { kind: "place" }>;
@@ -17,6 +18,7 @@ export type Place = Extract<Verdict, { kind: "place" }>;
 /** What the policy has to know that the call does not say. */
 export interface Circumstances {
   readonly fleet: Fleet;
+  readonly tenure: Tenure;
   readonly now: number;
   /** Most containers of the account; undefined: as many as any account. */
   readonly accountCap: number | undefined;
@@ -26,7 +28,7 @@ export interface Circumstances {
   readonly instanceMb: number;
 }
 
-export function requestFor(call: KeptCall, { fleet, now, accountCap, isGranted, instanceMb }: Circumstances): PlacementRequest {
+export function requestFor(call: KeptCall, { fleet, tenure, now, accountCap, isGranted, instanceMb }: Circumstances): PlacementRequest {
   const { head, functionKey, key } = call;
   return {
     account: head.account,
@@ -39,6 +41,8 @@ export function requestFor(call: KeptCall, { fleet, now, accountCap, isGranted, 
     runtimeWanted: head.runtimeWanted,
     functionCap: head.containers,
     accountCap: accountCap ?? LIMITS.containersPerAccount.value,
+    isNew: !tenure.isSettled(functionKey),
+    otherKeepers: tenure.others,
     ahead: 0,
     waitedMs: now - call.arrivedAt,
     mayQueue: isGranted,

@@ -26,6 +26,8 @@ export interface SentPorts {
   readonly node: string;
   readonly held: Held;
   readonly answers: Answers;
+  /** False while nothing may be placed. */
+  mayPlace(): boolean;
   /** Its host did not take it: it is placed again, or given up. It is not among the sent ones any more. */
   again(call: KeptCall): void;
   count(counter: string): void;
@@ -55,7 +57,7 @@ export class Sent {
     call.hop++;
     call.order = { host, subject: SUBJECT.host(host), head, absentSince: undefined, probeAt: clock.now() + PROBE_MS };
     this.#calls.set(number, call);
-    fleet.ordered(number, {
+    fleet.order(number, {
       host,
       rung,
       instance,
@@ -145,7 +147,10 @@ export class Sent {
       return this.#refused(call, order, `host ${order.host} was lost`);
     call.hop++;
     clock.after(RETRY_MS, () => {
-      if (this.#calls.get(call.number) === call && call.taken === undefined && call.order !== undefined) this.#transmit(call, call.order);
+      if (this.#calls.get(call.number) !== call || call.taken !== undefined || call.order === undefined) return;
+      // Asked first, since it finds out whether this process was away meanwhile, and another has placed the call.
+      if (this.#ports.mayPlace() && !call.isDoubtful) this.#transmit(call, call.order);
+      else this.#again(call, `host ${call.order.host} was absent`);
     });
   }
 
@@ -165,7 +170,7 @@ export class Sent {
   #takenBy(call: KeptCall, host: string, epoch: string): void {
     this.#ports.fleet.settled(call.number);
     call.taken = { host, epoch };
-    this.#ports.held.taken(call);
+    this.#ports.held.over(call);
   }
 
   #forget(call: KeptCall): void {

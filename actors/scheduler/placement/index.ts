@@ -3,7 +3,8 @@
  * and simulation run exactly this. The ladder is tried from the cheapest rung down.
  *
  * P1  A function's instance is taken or booted one at a time (single flight): others wait and become its containers.
- * P2  The caps of function and account are never overshot by this keeper's own orders.
+ * P2  The cap of a function is never overshot: near it, a new keeper waits until it knows what was ordered before it. That
+ *     of an account is not by its keeper's own orders; keepers of several of its functions order one at a time near it.
  * P4  Calls wait at their keeper, but for functions that hosts answer directly and for short ones (0011).
  * P3  With busy containers at hand, whichever is sooner: waiting for one of them or making another (F025).
  */
@@ -109,13 +110,23 @@ function offers(version: string | undefined, request: Pick<PlacementRequest, "ru
   return wanted === undefined || has === wanted || has.startsWith(`${wanted}.`);
 }
 
+/** P2. */
 function atCap(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
-  if (fleet.containers({ functionKey: request.functionKey }) >= request.functionCap) {
-    return { kind: "wait", reason: `the function is at its cap of ${request.functionCap} containers` };
-  }
-  if (fleet.containers({ account: request.account }) >= request.accountCap) {
-    return { kind: "wait", reason: `the account is at its cap of ${request.accountCap} containers` };
-  }
+  const { functionKey, functionCap, account, accountCap, isNew, otherKeepers } = request;
+  const ofFunction = fleet.containers({ functionKey });
+  const ofAccount = fleet.containers({ account });
+  if (ofFunction >= functionCap) return { kind: "wait", reason: `the function is at its cap of ${functionCap} containers` };
+  if (ofAccount >= accountCap) return { kind: "wait", reason: `the account is at its cap of ${accountCap} containers` };
+  const orderedOfFunction = fleet.ordered({ functionKey });
+  const orderedOfAccount = fleet.ordered({ account });
+  const { value: most } = LIMITS.functionOrders;
+  const { value: mostOfAccount } = LIMITS.accountOrders;
+  if (isNew && (ofFunction + most >= functionCap || ofAccount + mostOfAccount >= accountCap))
+    return { kind: "wait", reason: "its keeper is new, and near a cap waits until all containers ordered before have shown themselves" };
+  if (orderedOfFunction >= most || orderedOfAccount >= mostOfAccount)
+    return { kind: "wait", reason: "as many containers are on order as may be at a time" };
+  if (orderedOfAccount > 0 && otherKeepers > 0 && ofAccount + otherKeepers * mostOfAccount >= accountCap)
+    return { kind: "wait", reason: "near the account's cap containers are ordered one at a time" };
   return undefined;
 }
 

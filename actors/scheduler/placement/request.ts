@@ -18,6 +18,10 @@ export interface PlacementRequest {
   /** Most containers of the function, and of the account. */
   readonly functionCap: number;
   readonly accountCap: number;
+  /** The keeper is new: containers of the function may have been ordered before it that no host has shown yet. */
+  readonly isNew: boolean;
+  /** Keepers beside this one, each of which may be ordering a container of the same account. */
+  readonly otherKeepers: number;
   /** Calls of the same function that wait before this one. */
   readonly ahead: number;
   /** How long this call has waited, in ms: past what a new container takes, no busy one is waited for any longer. */

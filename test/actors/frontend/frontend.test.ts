@@ -317,3 +317,39 @@ test("draining leaves the desk and ends when the calls it holds are done", async
   t.true(drained);
   t.is(caller.replies.length, 1);
 });
+
+test("a frontend that is cut off while a call's time runs out answers when it is back", async (t) => {
+  const { clock, host, caller, frontend, scheduler } = await open();
+  host.announce({ memoryMb: 128, usedMb: 128 });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "x", { "Pilot-Deadline": "200" });
+  await clock.settle();
+  scheduler.bus.disconnect();
+  frontend.bus.disconnect();
+  await clock.advance(3_000);
+  t.is(caller.replies.length, 0);
+  frontend.bus.reconnect();
+  await clock.advance(1_000);
+  t.is(caller.replies[0]?.error, "Throttled");
+});
+
+test("a frontend that hears late which host took a call, and that this life of the host is over, speaks for it", async (t) => {
+  const { clock, broker, host, caller } = await open();
+  host.announce({ instances: [warmInstance("w1")] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo");
+  await clock.settle();
+  const [order] = host.orders;
+  // The owner is not told that it was taken; its keeper is.
+  broker.fault = (packet) => (packet.subject === "_pilot.report.frontend-1" ? "drop" : undefined);
+  if (order) host.take(order);
+  await clock.settle();
+  broker.fault = () => undefined;
+  host.epoch = "e2";
+  host.announce();
+  await clock.advance(2_000);
+  t.deepEqual(
+    caller.replies.map(({ error }) => error),
+    ["InstanceLost"],
+  );
+});

@@ -1,6 +1,7 @@
 /** Calls that wait inside a host behind runs that take much longer than they used to. */
 import test from "ava";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { hostLost } from "../../../protocol/messages/host.ts";
 import { type Rig, rig } from "./rig.ts";
 
 /** A host on which `sleep` has a short history, one container, and a run of ten seconds in it. */
@@ -57,4 +58,48 @@ test("a direct call that waits inside the host is reported to its keeper at the 
   t.is(told.length, 1);
   await r.clock.advance(1_000);
   t.is(r.reports.filter(({ long }) => long !== undefined).length, 1);
+});
+
+test("a host that hears that others have declared its life lost ends; what is said of another life is of no concern", async (t) => {
+  const r = await rig(t);
+  const running = await stuck(r, 1);
+  const { epoch } = await r.announced();
+  r.outside.tell(hostLost, ["h1"], { epoch: "another" });
+  await r.clock.advance(100);
+  t.is(r.counter("clock.lost"), 0);
+  r.outside.tell(hostLost, ["h1"], { epoch });
+  r.outside.tell(hostLost, ["h1"], { epoch });
+  await r.clock.advance(20_000);
+  t.is(r.counter("clock.lost"), 1);
+  t.is(running.replies.length, 0);
+});
+
+test("the end of a call is not told before its caller has been answered, so that its owner speaks for it if the host dies in between", async (t) => {
+  const r = await rig(t);
+  const call = r.call("sleep", "warm", "300");
+  await r.clock.advance(100);
+  r.bus.disconnect();
+  r.control.disconnect();
+  await r.clock.advance(500);
+  r.control.reconnect();
+  r.bus.reconnect();
+  await r.clock.advance(200);
+  const isDone = () => r.reports.some(({ done, placedDone }) => done.length + placedDone.length > 0);
+  t.is(call.replies.length, 0);
+  t.false(isDone());
+  await r.clock.advance(1_000);
+  t.is(call.reply.body, "slept");
+  t.true(isDone());
+});
+
+test("direct calls that run on are told to their keeper again, since a report may be lost", async (t) => {
+  const r = await rig(t);
+  r.call("sleep", "warm", "1");
+  await r.clock.advance(200);
+  await r.grant("sleep", { timeoutMs: 60_000, lifeMs: 60_000 });
+  r.direct("sleep", "50000");
+  await r.clock.advance(LIMITS.lostDirectCall.value + LIMITS.longCallsEvery.value + 2 * LIMITS.hostTick.value);
+  const told = r.reports.flatMap(({ long }) => long ?? []);
+  t.is(told.length, 2);
+  t.deepEqual(told[0], told[1]);
 });

@@ -2,6 +2,7 @@ import test from "ava";
 import fc from "fast-check";
 import { Fleet } from "../../../actors/scheduler/fleet.ts";
 import { type PlacementRequest, place, type Verdict } from "../../../actors/scheduler/placement/index.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
 import type { HostAnnouncement, InstanceHint } from "../../../protocol/messages/host.ts";
 import { announcement, instance, request, warmInstance } from "../../support/fleet.ts";
 
@@ -21,7 +22,7 @@ function placed(verdict: Verdict): Extract<Verdict, { kind: "place" }> {
 /** Orders what was decided, as the keeper does. */
 function order(fleet: Fleet, number: number, asked: PlacementRequest, verdict: Extract<Verdict, { kind: "place" }>): void {
   const { key, functionKey, account, runtime, memoryMb } = asked;
-  fleet.ordered(number, {
+  fleet.order(number, {
     host: verdict.host,
     rung: verdict.rung,
     instance: verdict.instance,
@@ -231,4 +232,23 @@ test("the caps of function and account, and the memory of hosts, are never overs
   );
   fc.assert(property, { numRuns: 300 });
   t.pass();
+});
+
+test("near a cap a new keeper waits; a keeper has only so many containers on order, and near an account's cap one at a time beside other keepers", (t) => {
+  const host = announcement({ memoryMb: 100_000, instances: [instance({ memoryMb: 100_000, spares: 1_000 })] });
+  const most = LIMITS.functionOrders.value;
+  const kind = (change: Partial<PlacementRequest>, ordered = 0) => {
+    const fleet = fleetOf(host);
+    for (let number = 1; number <= ordered; number++) order(fleet, number, request(), placed(place(request(), fleet)));
+    return place(request(change), fleet).kind;
+  };
+  t.is(kind({ isNew: true, functionCap: most }), "wait");
+  t.is(kind({ isNew: true, functionCap: most + 1 }), "place");
+  t.is(kind({ isNew: true, accountCap: LIMITS.accountOrders.value }), "wait");
+  t.is(kind({ isNew: false, functionCap: 1 }), "place");
+  t.is(kind({}, most), "wait");
+  t.is(kind({ otherKeepers: 1, accountCap: 10 }), "place");
+  t.is(kind({ otherKeepers: 1, accountCap: 10 }, 1), "wait");
+  t.is(kind({ otherKeepers: 1 }, 1), "place");
+  t.is(kind({ otherKeepers: 0, accountCap: 10 }, 1), "place");
 });
