@@ -13,6 +13,7 @@ import { cache, container, instance } from "./commands/fleet.ts";
 import { fn } from "./commands/fn.ts";
 import { invoke } from "./commands/invoke.ts";
 import { logs } from "./commands/logs.ts";
+import { permissions } from "./commands/permissions.ts";
 import { pool } from "./commands/pool.ts";
 import { errors, limits, version } from "./commands/tables.ts";
 import { up } from "./commands/up.ts";
@@ -37,6 +38,7 @@ const root = noun(
     cache,
     bench,
     doctor,
+    permissions,
     limits,
     errors,
     completion,

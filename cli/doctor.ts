@@ -47,6 +47,18 @@ export function judgeBroker(view: BrokerView, origin: string, program?: string):
   return found;
 }
 
+/** What callers without a credential may do. `ours`: a pilot up of this machine started the server. */
+export function judgeEdge(edge: "refused" | "public" | "internal", ours: boolean): Finding {
+  if (edge === "internal")
+    return fail(
+      "edge",
+      "whoever reaches the broker may hear and send what nodes say to each other",
+      "give the server the users that pilot permissions prints, or let nobody in without a credential",
+    );
+  const open = edge === "public" ? "who gives no credential reaches public subjects only" : "nobody is let in without a credential";
+  return ok("edge", ours ? open : `${open}; what each credential may do is the server's own configuration (pilot permissions)`);
+}
+
 /** Whether every role answers `$SRV.PING`, with how many nodes. */
 export function judgeRoles(services: readonly ServiceView[], nodes: readonly { readonly role: string; readonly id: string }[]): Finding[] {
   return ["scheduler", "frontend", "host"].map((role) => {

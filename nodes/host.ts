@@ -56,8 +56,9 @@ await runRole(async ({ settings, log, calls, control }) => {
   }));
 
   const version = control.nc.info?.version ?? "";
-  const answersDirectly = featuresOf(version).dropsHungClients;
-  if (!answersDirectly)
+  const dropsHung = featuresOf(version).dropsHungClients;
+  const answersDirectly = dropsHung && settings.direct;
+  if (!dropsHung)
     log.warn(`the broker is ${version}: it would not drop a hung host, so calls pass the frontends instead of going to hosts directly`);
 
   const host = startHost(

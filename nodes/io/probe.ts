@@ -1,5 +1,6 @@
 /** Looks at a broker from outside, for `pilot doctor`: what it is, and which of our services answer. */
-import { RequestStrategy } from "nats";
+import { connect, RequestStrategy } from "nats";
+import { LIMITS } from "../../protocol/limits.ts";
 import { type BrokerFeatures, featuresOf } from "./broker/version.ts";
 import type { Connected } from "./nats.ts";
 
@@ -45,6 +46,30 @@ async function viewJetStream(nc: Connected["nc"]): Promise<BrokerView["jetstream
     return { streams: account.streams, bytes: account.storage };
   } catch (error) {
     return { missing: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/**
+ * What who gives no credential may do on that server: `refused`, `public` subjects only, or hear `internal` ones too, which the
+ * configuration of our own servers forbids.
+ */
+export async function viewEdge(servers: readonly string[]): Promise<"refused" | "public" | "internal"> {
+  const nc = await connect({ servers: [...servers], reconnect: false, timeout: LIMITS.brokerProbe.value, name: "pilot doctor" }).catch(
+    () => undefined,
+  );
+  if (nc === undefined) return "refused";
+  try {
+    const permitted = new Promise<boolean>((resolve) => {
+      nc.subscribe("_pilot.>", { callback: (error) => error !== null && resolve(false) });
+      // The server has answered the subscription before it answers this.
+      nc.flush().then(
+        () => setImmediate(() => resolve(true)),
+        () => resolve(false),
+      );
+    });
+    return (await permitted) ? "internal" : "public";
+  } finally {
+    await nc.close();
   }
 }
 

@@ -12,11 +12,13 @@ export interface RoleEnvironment {
   readonly store: string;
   readonly logLevel: string;
   readonly sandbox: "auto" | "bubblewrap" | "process";
+  /** False: a host never answers public subjects itself. */
+  readonly direct: boolean;
   /** Warm instances to keep per runtime; a runtime that is not named has the host's own default. */
   readonly warm: Readonly<Partial<Record<RuntimeName, number>>>;
 }
 
-/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_WARM. */
+/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM. */
 export function roleEnvironment(settings: RoleEnvironment): Record<string, string> {
   return {
     PILOT_ROLE: settings.role,
@@ -25,6 +27,7 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
     PILOT_STORE: settings.store,
     PILOT_LOG_LEVEL: settings.logLevel,
     PILOT_SANDBOX: settings.sandbox,
+    PILOT_DIRECT: settings.direct ? "on" : "off",
     PILOT_WARM: Object.entries(settings.warm)
       .map(([runtime, count]) => `${runtime}=${count}`)
       .join(","),
@@ -57,6 +60,7 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     store: need("PILOT_STORE"),
     logLevel: variables["PILOT_LOG_LEVEL"] ?? "info",
     sandbox: one("PILOT_SANDBOX", variables["PILOT_SANDBOX"] ?? "auto", ["auto", "bubblewrap", "process"]),
+    direct: one("PILOT_DIRECT", variables["PILOT_DIRECT"] ?? "on", ["on", "off"]) === "on",
     warm,
   };
 }

@@ -21,6 +21,7 @@ for (const role of ["scheduler", "frontend", "host"] as const) {
       context: store.contextFile(node),
       store: store.directory,
       logLevel: "error",
+      direct: true,
       sandbox: "auto",
       warm: {},
     });

@@ -66,14 +66,38 @@ ${features.syncInterval ? `  sync_interval: ${config.syncAlways === true ? "alwa
 system_account: SYS
 accounts {
   SYS { users: [ { user: ${text(config.system.user)}, password: ${text(config.system.password)} } ] }
-  PILOT {
-    jetstream: enabled
-    users: [
-${config.users.map((user) => `      ${userLine(user)}`).join("\n")}
-    ]
-  }
+${pilotAccount(config.users)}
 }
 ${anonymous === undefined ? "" : `no_auth_user: ${text(anonymous.user)}\n`}`;
+}
+
+/** The account of the platform with its users, for `accounts { … }`. */
+function pilotAccount(users: readonly BrokerUser[]): string {
+  return `  PILOT {
+    jetstream: enabled
+    users: [
+${users.map((user) => `      ${userLine(user)}`).join("\n")}
+    ]
+  }`;
+}
+
+/** What the operator of a server that we do not start has to add to its configuration, with the reasons. */
+export function guestConfig(users: readonly BrokerUser[]): string {
+  return `# A body of a call has up to this size.
+max_payload: ${LIMITS.brokerPayload.value}
+max_pending: ${LIMITS.brokerPending.value}
+# A hung host is dropped within three seconds; pilot up --direct relies on it.
+ping_interval: "1s"
+ping_max: 2
+write_deadline: "2s"
+# Functions, code and records are kept there.
+jetstream: enabled
+accounts {
+${pilotAccount(users)}
+}
+# Who gives no credential may call functions and nothing else. Leave it out to let nobody in so.
+no_auth_user: anonymous
+`;
 }
 
 function userLine(user: BrokerUser): string {

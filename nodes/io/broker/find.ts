@@ -90,7 +90,7 @@ async function given(path: string): Promise<FoundBroker> {
   const found = await usable(path, "the given path");
   if (found !== undefined) return found;
   if (/^[a-z]+:\/\//.test(path))
-    throw new Fault("BadRequest", `${path} is an address: a broker that runs already cannot be used; name the nats-server program`);
+    throw new Fault("BadRequest", `${path} is an address, not a program: for a broker that runs already say --server ${path}`);
   const version = await versionOf(path);
   throw new Fault(
     "BadRequest",

@@ -12,6 +12,7 @@ const environments: fc.Arbitrary<RoleEnvironment> = fc.record({
   store: text,
   logLevel: fc.constantFrom("debug", "info", "warn", "error"),
   sandbox: fc.constantFrom("auto" as const, "bubblewrap" as const, "process" as const),
+  direct: fc.boolean(),
   warm: fc.record({ node: fc.nat(1_000), python: fc.nat(1_000) }, { requiredKeys: [] }),
 });
 
@@ -26,6 +27,7 @@ test("a variable that is missing or makes no sense is named", (t) => {
     ["PILOT_ROLE", "king"],
     ["PILOT_NODE", ""],
     ["PILOT_SANDBOX", "none"],
+    ["PILOT_DIRECT", "yes"],
     ["PILOT_WARM", "node=x"],
     ["PILOT_WARM", "perl=1"],
   ]) {
