@@ -2,7 +2,7 @@
  * The whole platform for one test file: broker, scheduler, frontend and host as real processes on a fresh store,
  * an operator's connection, and an anonymous caller's, as any NATS client has it.
  */
-import { cpSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { type Publication, publish } from "../../cli/publish.ts";
@@ -46,7 +46,8 @@ type Fleet = ReturnType<typeof showFleet.reply.parse>;
 /** Where PILOT_KEEP_LOGS names a folder, the nodes' logs outlive a temporary store: for a failure that comes rarely. */
 function keepLogs(store: string): void {
   const folder = process.env["PILOT_KEEP_LOGS"];
-  if (folder !== undefined) cpSync(join(store, "logs"), join(folder, basename(store)), { recursive: true });
+  const logs = join(store, "logs");
+  if (folder !== undefined && existsSync(logs)) cpSync(logs, join(folder, basename(store)), { recursive: true });
 }
 
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */
