@@ -91,7 +91,17 @@ export const invoke = command({
 async function bodyOf(cli: Cli, data: string | undefined): Promise<Uint8Array> {
   if (data === undefined) return new Uint8Array(0);
   if (data === "-" || data.startsWith("@")) return read(cli, data === "-" ? "-" : data.slice(1), BODY_LIMIT);
+  if (/^\s*[[{]/.test(data) && !isJson(data)) note(cli, "pilot: the data begins like JSON and is none: the function gets it as bytes");
   return new TextEncoder().encode(data);
+}
+
+function isJson(data: string): boolean {
+  try {
+    JSON.parse(data);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function read(cli: Cli, path: string, most: number): Promise<Uint8Array> {

@@ -84,6 +84,15 @@ test("F005 invoke puts the reply's bytes on stdout and nothing else", async (t) 
   t.is(seen[2]?.subject, "pilot.fn.shop.silly.echo");
 });
 
+test("data that begins like JSON and is none is sent as it is, with a word about it", async (t) => {
+  const room = await roomOf(t);
+  await serveCalls(room);
+  const run = await room.pilot(["invoke", "echo", "--data", '{"a":']);
+  t.deepEqual([run.code, run.stdout], [0, '{"a":']);
+  t.regex(run.stderr, /begins like JSON and is none/);
+  t.is((await room.pilot(["invoke", "echo", "--data", "plain text"])).stderr, "");
+});
+
 test("invoke takes its body from a file or from stdin", async (t) => {
   const room = await roomOf(t);
   await serveCalls(room);
