@@ -3,34 +3,23 @@
  * back, one message goes out. Deadlines are looked at by one sweep over all busy containers.
  */
 import { Fault } from "../../protocol/errors.ts";
-import { FRAME, type Thrown } from "../../protocol/frames.ts";
-import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
-import { GIVES_BACK } from "../../protocol/runtimes.ts";
-import type { Clock, Log, Timer } from "../kit/ports.ts";
-import { aheadDepth } from "./ahead.ts";
+import type { Thrown } from "../../protocol/frames.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import type { Timer } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
-import { extraOf } from "./call-stamp.ts";
 import type { Container } from "./container.ts";
-import type { Counters } from "./counters.ts";
+import { cpuOf, noteCost } from "./cost.ts";
 import type { Instance } from "./instance.ts";
-import type { Replies } from "./replies.ts";
+import { Outcomes, type OutcomesPorts } from "./outcomes.ts";
+import { SentAhead, sendCall } from "./sent-ahead.ts";
 import type { Slot } from "./slot.ts";
 
-export interface RunnerPorts {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly replies: Replies;
-  readonly counters: Counters;
-  mapStack(digest: string, stack: string): Promise<string> | string;
+export interface RunnerPorts extends OutcomesPorts {
   /** False once the host is ending: nothing can run any more. */
   isOpen(): boolean;
   /** True once others have declared this host lost: what still waits here has been answered for. */
   isLost(): boolean;
-  /** Digest of the slot's code, where it is still known. */
-  digestOf(slot: Slot): string | undefined;
   changed(instance: Instance): void;
-  /** The call has ended, whichever way; told once per call. */
-  done(call: Call): void;
   /** A direct call has grown old: its keeper should know. */
   long(call: Call): void;
   /** The container is done with its call: nothing it still asks counts. */
@@ -39,18 +28,20 @@ export interface RunnerPorts {
   discard(container: Container): void;
 }
 
-const NOTHING = new Uint8Array(0);
-
 /** What a bootstrap puts in front of the message when the process ends with the call. */
 const DYING = /^(?:Unhandled rejection|Uncaught exception): /;
 
 export class Runner {
   readonly #ports: RunnerPorts;
+  readonly #outcomes: Outcomes;
+  readonly #ahead: SentAhead;
   readonly #busy = new Set<Container>();
   #sweeping: Timer | undefined = undefined;
 
   constructor(ports: RunnerPorts) {
     this.#ports = ports;
+    this.#outcomes = new Outcomes(ports);
+    this.#ahead = new SentAhead(ports.clock);
   }
 
   get busy(): ReadonlySet<Container> {
@@ -59,26 +50,12 @@ export class Runner {
 
   /** Runs the call now. Legal for a container of the call's slot that is neither loading nor busy. */
   run(container: Container, call: Call): void {
-    this.#begin(container, call, this.#send(container, call));
+    this.#begin(container, call, sendCall(container, call, this.#ports.clock));
   }
 
-  /**
-   * Sends the call into a busy container, behind its running one, when runs of the slot are short enough; the one that
-   * has most ahead already, so that others empty. False: it has to wait elsewhere. Legal while nobody waits before it.
-   */
+  /** Sends the call into a busy container where that is worth it. False: it has to wait elsewhere. Legal while nobody waits before it. */
   ahead(call: Call): boolean {
-    const { slot } = call;
-    if (slot.busy.size === 0 || slot.queued > 0) return false;
-    const depth = this.#depth(slot, call.bytesIn);
-    if (depth === 0) return false;
-    let best: Container | undefined;
-    for (const container of slot.busy) {
-      if (container.takingBack || container.ahead.length >= depth) continue;
-      if (best === undefined || container.ahead.length > best.ahead.length) best = container;
-    }
-    if (best === undefined) return false;
-    best.ahead.push({ call, number: this.#send(best, call) });
-    return true;
+    return this.#ahead.offer(call);
   }
 
   /** The call waits for a container: ahead in a busy one, or in the slot's queue, which must have room. */
@@ -88,37 +65,13 @@ export class Runner {
 
   /** A container gives back a call that it has not begun. */
   givenBack(container: Container, number: number): void {
-    const at = container.ahead.findIndex((one) => one.number === number);
-    const [given] = at < 0 ? [] : container.ahead.splice(at, 1);
-    if (given === undefined) return;
-    this.#waitAgain(given.call);
+    const call = this.#ahead.givenBack(container, number);
+    if (call !== undefined) this.#waitAgain(call);
   }
 
   /** Ends a call that stands ahead in a container. False when there is no such call. */
   cancelAhead(container: Container, matches: (call: Call) => boolean, fault: Fault): boolean {
-    const entry = container.ahead.find(({ call }) => matches(call));
-    if (entry === undefined) return false;
-    // Should it begin before it is given back, its run is ended like that of any cancelled call.
-    entry.call.cancelled = fault;
-    container.box.send(FRAME.takeBack, 0, entry.number, NOTHING, NOTHING);
-    return true;
-  }
-
-  #depth(slot: Slot, bodyBytes: number): number {
-    const runtime = slot.code?.runtime;
-    return aheadDepth({
-      meanRunMs: slot.stats.meanInsideMs ?? slot.stats.meanRunMs,
-      givesBack: runtime !== undefined && GIVES_BACK[runtime],
-      bodyBytes,
-    });
-  }
-
-  #send(container: Container, call: Call): number {
-    const end = this.#ports.clock.epoch() + call.timeoutMs;
-    const extra = call.head === undefined ? call.stampedExtra(end) : extraOf(end, call.head.call);
-    const number = container.nextNumber();
-    container.box.send(FRAME.call, 0, number, extra, call.body);
-    return number;
+    return this.#ahead.cancel(container, matches, fault);
   }
 
   /** Back into the queue, or at once into a container that is idle. */
@@ -162,18 +115,18 @@ export class Runner {
     const { slot } = container;
     if (!slot || container.state === "ended" || this.#ports.isLost()) return;
     const now = this.#ports.clock.now();
-    const first = container.ahead.shift();
+    const first = this.#ahead.next(container);
     if (first !== undefined) {
       this.#begin(container, first.call, first.number);
       if (first.call.cancelled !== undefined) this.end(container, first.call.cancelled);
-      else this.#fill(container, slot);
+      else this.#ahead.fill(container, slot);
       return;
     }
     container.takingBack = false;
     for (let next = slot.dequeue(); next !== undefined; next = slot.dequeue()) {
       if (next.waitUntil >= now) {
         this.run(container, next);
-        this.#fill(container, slot);
+        this.#ahead.fill(container, slot);
         return;
       }
       this.expire(next);
@@ -184,86 +137,42 @@ export class Runner {
     this.#ports.changed(container.instance);
   }
 
-  /** Sends ahead from the queue what the container may have. */
-  #fill(container: Container, slot: Slot): void {
-    for (let { first } = slot; first !== undefined && !container.takingBack; { first } = slot) {
-      if (container.ahead.length >= this.#depth(slot, first.bytesIn)) return;
-      slot.dequeue();
-      container.ahead.push({ call: first, number: this.#send(container, first) });
-    }
-  }
-
-  /** Asks back what stands ahead: the running call takes longer than forecast. */
-  #takeBack(container: Container): void {
-    container.takingBack = true;
-    for (const { number } of container.ahead) container.box.send(FRAME.takeBack, 0, number, NOTHING, NOTHING);
-  }
-
   /** A call waited too long. */
   expire(call: Call): void {
-    this.#ports.counters.add("calls.expired");
-    this.fail(call, new Fault("Throttled", "no container became free in time", { retryAfterMs: 1_000 }));
+    this.#outcomes.expire(call);
   }
 
   /** Answers a call that does not run (any more) with an error. */
   fail(call: Call, fault: Fault, stack?: string): void {
-    call.dropBody();
-    call.endedAt = this.#ports.clock.epoch();
-    call.error = fault.name;
-    call.message = fault.message.slice(0, 1_024);
-    call.slot.stats.failed(fault.name);
-    this.#ports.replies.fail(call, fault, stack);
-    this.#ports.done(call);
+    this.#outcomes.fail(call, fault, stack);
+  }
+
+  /** The same with its stack in terms of the function's source. */
+  failMapped(call: Call, fault: Fault, stack: string | undefined): void {
+    this.#outcomes.failMapped(call, fault, stack);
   }
 
   result(container: Container, payload: Uint8Array): void {
     const call = this.#finish(container);
     if (!call) return;
-    if (payload.length > BODY_LIMIT) {
-      this.fail(call, new Fault("ResultTooLarge", `the result has ${payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
-    } else {
-      call.dropBody();
-      call.bytesOut = payload.length;
-      call.endedAt = this.#ports.clock.epoch();
-      this.#ports.replies.succeed(call, payload);
-      this.#ports.done(call);
-    }
+    this.#outcomes.succeed(call, payload);
     this.free(container);
   }
 
   failed(container: Container, isBadResult: boolean, thrown: Thrown): void {
     const call = this.#finish(container);
     if (!call) return;
-    const said = thrown.message === "" ? thrown.type : isBadResult ? thrown.message : `${thrown.type}: ${thrown.message}`;
-    const badResult = thrown.type === "ResultTooLarge" ? "ResultTooLarge" : "BadResult";
-    this.failMapped(call, new Fault(isBadResult ? badResult : "HandlerError", said), isBadResult ? undefined : thrown.stack);
+    this.#outcomes.failed(call, isBadResult, thrown);
     // Its process is ending by itself: the next call must not meet it.
     if (DYING.test(thrown.message)) this.#ports.discard(container);
     else this.free(container);
-  }
-
-  /** Fails a call with its stack in terms of the function's source; the map may have to be fetched first. */
-  failMapped(call: Call, fault: Fault, stack: string | undefined): void {
-    const digest = this.#ports.digestOf(call.slot);
-    if (stack === undefined || digest === undefined || call.reply === "") {
-      this.fail(call, fault, stack);
-      return;
-    }
-    Promise.resolve()
-      .then(() => this.#ports.mapStack(digest, stack))
-      .catch((error: unknown) => {
-        this.#ports.log.debug("a stack was not mapped", { digest, error: String(error) });
-        return stack;
-      })
-      .then((mapped) => this.fail(call, fault, mapped))
-      .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { error: String(error) }));
   }
 
   /** The container is gone or going: its call, if it runs one, gets the error, or waits for another container when it may run twice. */
   lost(container: Container, fault: Fault): void {
     const call = this.#finish(container);
     // What stood ahead had not begun: another container serves it.
-    for (const { call: waiting } of container.ahead.splice(0)) this.#waitAgain(waiting);
+    for (const waiting of this.#ahead.takeAll(container)) this.#waitAgain(waiting);
     if (!call) return;
     const mayRunAgain = fault.name === "InstanceLost" && call.isIdempotent && !call.isRerun;
     if (mayRunAgain && this.#ports.isOpen() && call.slot.hasRoom(call.bytesIn)) {
@@ -301,7 +210,7 @@ export class Runner {
     container.insideUs = -1;
     if (call.head === undefined) call.slot.stats.direct++;
     call.slot.stats.rungs[call.rung] = (call.slot.stats.rungs[call.rung] ?? 0) + 1;
-    if (container.cpuAtStart >= 0) measure(container, call);
+    noteCost(container, call);
     if (container.requests > 0) this.#ports.left(container);
     return call;
   }
@@ -317,8 +226,7 @@ export class Runner {
       const { call } = container;
       if (!call) continue;
       if (call.slot.queued > 0) slots.add(call.slot);
-      if (container.ahead.length > 0 && !container.takingBack && now - container.startedAt > LIMITS.aheadSlow.value)
-        this.#takeBack(container);
+      this.#ahead.takeBackIfSlow(container, now);
       if (now >= container.deadline) {
         this.end(container, new Fault("TimedOut", `the function ran longer than its ${call.timeoutMs} ms and was ended`));
       } else this.age(call, now);
@@ -337,24 +245,5 @@ export class Runner {
       this.#ports.long(call);
     }
     return true;
-  }
-}
-
-/** The sandbox may fail to tell: a figure is then missing, nothing more. */
-function cpuOf(container: Container): number {
-  try {
-    return container.box.stats().cpuMicroseconds;
-  } catch {
-    return -1;
-  }
-}
-
-function measure(container: Container, call: Call): void {
-  try {
-    const stats = container.box.stats();
-    call.memoryPeakBytes = Math.round(stats.memoryPeakBytes);
-    call.cpuMicroseconds = Math.max(0, Math.round(stats.cpuMicroseconds - container.cpuAtStart));
-  } catch {
-    // Gone already: the figure is missing.
   }
 }
