@@ -16,8 +16,8 @@ const PATIENCE_MS = 600;
 const UNSURE_MS = LIMITS.hostSilence.value + LIMITS.clockGap.value;
 /** A host that was not heard for this long may have been declared lost. */
 const LOST_MS = LIMITS.hostSilence.value - 100;
-/** What may pass until a host that is back has announced itself, and heard that it was declared lost. */
-const TOLD_MS = LIMITS.nodeHeartbeat.value + 100;
+/** What may pass until a host that announces itself again has heard that it was declared lost. */
+const TOLD_MS = 50;
 /** How long a keeper that is new may wait near a cap for what was ordered before it. */
 const UNSURE_KEEPER_MS = LIMITS.hostSilence.value;
 const BOX_MB = LIMITS.boxMemory.value;
