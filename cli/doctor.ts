@@ -72,11 +72,12 @@ export function judgeRoles(services: readonly ServiceView[], nodes: readonly { r
 
 /** Isolation and runtimes of each host. */
 export function judgeHost(host: Host): Finding[] {
-  const { kind, cgroups, gaps } = host.isolation;
+  const { kind, cgroups, gaps, network } = host.isolation;
   const level = `${kind}, cgroups ${cgroups}${host.isolation.seccomp ? ", seccomp" : ""}${host.isolation.ownUid ? ", own uid" : ""}`;
   const runtimes = Object.entries(host.runtimes).map(([name, version]) => (version.startsWith(name) ? version : `${name} ${version}`));
   return [
     ok(`${host.id} isolation`, level),
+    ...(network === "own" ? [ok(`${host.id} network`, "with --network: outside only, neither the broker nor this machine")] : []),
     ...gaps.map((gap) => warn(`${host.id} gap`, gap, gapAdvice(kind, gap))),
     runtimes.length === 0
       ? fail(`${host.id} runtimes`, "none", "see the log of the host: no runtime could be started")
@@ -86,7 +87,8 @@ export function judgeHost(host: Host): Finding[] {
 }
 
 function gapAdvice(kind: string, gap: string): string {
-  if (kind !== "process" && gap.includes("--network")) return "deploy with --network only code that you trust with this";
+  if (kind !== "process" && gap.includes("--network"))
+    return "install or allow what the gap names and start the host again; nothing else needs it";
   if (kind === "process") return "install bubblewrap (apt install bubblewrap) and start again; run only trusted code until then";
   return "run the host with the rights that the gaps name, or run only trusted code";
 }

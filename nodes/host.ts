@@ -16,10 +16,13 @@ import { openCodeCache } from "./io/code/cache.ts";
 import { INLINE_BUCKET } from "./io/code/inline.ts";
 import { openStackMapper } from "./io/code/stack-mapper.ts";
 import { openCodeStore } from "./io/code/store.ts";
+import { resolveConnection } from "./io/context.ts";
 import { openDataStore } from "./io/data-store.ts";
+
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
 import { offeredRuntimes } from "./io/sandbox/offered.ts";
+import { knownServers } from "./io/servers.ts";
 
 /** Share of the machine's memory that containers may be given together. */
 const MEMORY_SHARE = 0.75;
@@ -28,11 +31,17 @@ const WARM_DEFAULT = { node: 2, python: 1 } as const;
 
 await runRole(async ({ settings, log, calls, control }) => {
   const run = join(settings.store, "run", settings.node);
+  const { servers } = await resolveConnection({ context: settings.context }, {});
   const [buckets, code, inline, sandbox] = await Promise.all([
     openBuckets(control.nc, log),
     openCodeStore(control.nc),
     openCodeStore(control.nc, { bucket: INLINE_BUCKET }),
-    openSandbox({ kind: settings.sandbox, runDirectory: run, log: (level, message, fields) => log[level](message, fields) }),
+    openSandbox({
+      kind: settings.sandbox,
+      runDirectory: run,
+      log: (level, message, fields) => log[level](message, fields),
+      network: { brokers: () => [...servers, ...knownServers(calls.nc), ...knownServers(control.nc)] },
+    }),
   ]);
   for (const gap of sandbox.isolation.gaps) log.warn(`isolation: ${gap.split(/(?<=\.) /)[0]}`, { gap });
   const cache = await openCodeCache({

@@ -158,6 +158,7 @@ class Agent implements Host {
       epoch: this.#epoch,
       memoryMb,
       cores,
+      network: ports.sandbox.isolation.network !== "none",
       control,
       clock,
       instances: this.#instances,

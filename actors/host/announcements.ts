@@ -16,6 +16,8 @@ export interface AnnouncementsPorts {
   readonly epoch: string;
   readonly memoryMb: number;
   readonly cores: number;
+  /** Whether its sandbox can give functions a network. */
+  readonly network: boolean;
   readonly control: Bus;
   readonly clock: Clock;
   readonly instances: Instances;
@@ -125,6 +127,7 @@ export class Announcements {
       usedMb: fleet.usedMb,
       cores,
       runtimes: { ...fleet.runtimes },
+      network: this.#ports.network,
       instances,
       gone,
       functions,

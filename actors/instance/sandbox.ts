@@ -21,7 +21,10 @@ export interface StartOrder {
   readonly runtime: RuntimeName;
   /** Size of the instance: upper bound of all its containers together, in MB. */
   readonly instanceMb: number;
-  /** True: the container may use the network (never the broker's address). Fixed per instance. */
+  /**
+   * True: the container reaches what is outside, and neither the broker nor this machine. Fixed per instance; refused
+   * with ConfigurationUnavailable where `isolation.network` is none.
+   */
   readonly network: boolean;
 }
 
@@ -94,6 +97,8 @@ export interface Isolation {
   readonly seccomp: boolean;
   readonly cgroups: "v1" | "v2" | "none";
   readonly ownUid: boolean;
+  /** What a function with `--network` gets: a network of its own that leads outside, the host's own, or a refusal. */
+  readonly network: "own" | "host" | "none";
   /** Plain sentences on what is missing here and why; empty when nothing is. */
   readonly gaps: readonly string[];
 }

@@ -1,5 +1,6 @@
 /** `pilot deploy`: bundle, put the code into the store, make the next version. */
 import { basename, extname } from "node:path";
+import type { Connected } from "../../nodes/io/nats.ts";
 import { DEFAULT_ACCOUNT, isName } from "../../protocol/names.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { command } from "../command.ts";
@@ -32,7 +33,7 @@ export const deploy = command({
     account: valueOr(name, "NAME", DEFAULT_ACCOUNT, "account that owns the function"),
     env: values(variable, "KEY=VALUE", "environment variable of the function; repeat for more"),
     handler: value(text, "NAME", "exported function to call; default: handler"),
-    network: on("let the function use the host's network; pilot doctor says what is open to it"),
+    network: on("let the function reach what is outside (never the broker or the host itself)"),
     class: choice(["busy", "rare"], "how its capacity is planned; default: decided from use"),
     keepAlive: value(duration, "TIME", "how long an idle container is kept"),
     containers: value(integer(1, 1_000), "N", "most containers at a time"),
@@ -61,6 +62,7 @@ export const deploy = command({
         const reply = await publish(platform, bundle, order, said.step);
         said.end();
         noteUnconfirmed(cli, reply.unconfirmed);
+        if (flags.network) await noteNetwork(cli, platform);
         const { runtime: language, version, bytes, digest } = reply.version;
         const subject = SUBJECT.fn(flags.account, functionName);
         const data = {
@@ -85,6 +87,17 @@ export const deploy = command({
     }
   },
 });
+
+/** Says when no host, or only one without isolation, can run a function with a network. A fleet that does not answer is no reason to fail. */
+async function noteNetwork(cli: Cli, platform: Connected): Promise<void> {
+  const { showFleet } = await import("../contracts.ts");
+  const fleet = await platform.bus.ask(showFleet, [], {}).catch(() => undefined);
+  const kinds = new Set(fleet?.hosts.map((host) => host.isolation.network));
+  if (kinds.size === 0 || kinds.has("own")) return;
+  if (kinds.has("host"))
+    note(cli, "warning: functions are plain processes here: this one has the host's whole network, and so has every other");
+  else note(cli, "warning: no host can give a function a network now; its calls are refused (pilot doctor says what is missing)");
+}
 
 /** The function's name from its path; refused when that is not a name, for a guess would surprise. */
 export function nameOf(path: string): string {

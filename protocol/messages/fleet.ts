@@ -64,6 +64,8 @@ export const HostSchema = Type.Object({
     seccomp: Type.Boolean(),
     cgroups: Type.String(),
     ownUid: Type.Boolean(),
+    /** What `--network` gives: `own`, `host` or `none`. */
+    network: Type.String(),
     gaps: Type.Array(Type.String()),
   }),
   runtimes: Type.Record(Type.String(), Type.String()),

@@ -42,6 +42,8 @@ const HostAnnouncementSchema = Type.Object({
   cores: Count,
   /** Runtime name → version text such as "node 20.20.2". */
   runtimes: Type.Record(Type.String(), Type.String()),
+  /** Whether it can run functions that were deployed with `--network`. */
+  network: Type.Boolean(),
   instances: Type.Array(InstanceHintSchema),
   /** Ids of instances that are no more. */
   gone: Type.Array(Id),

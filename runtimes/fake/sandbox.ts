@@ -44,6 +44,7 @@ export class FakeSandbox implements Sandbox {
     seccomp: false,
     cgroups: "none",
     ownUid: false,
+    network: "own",
     gaps: ["The fake sandbox separates nothing: functions run in the host's own process."],
   };
   /** May be replaced at any time. */

@@ -38,7 +38,7 @@ const host = (over: Partial<Host>): Host => ({
   usedMb: 0,
   cores: 2,
   draining: false,
-  isolation: { kind: "bubblewrap", namespaces: true, seccomp: true, cgroups: "v2", ownUid: true, gaps: [] },
+  isolation: { kind: "bubblewrap", namespaces: true, seccomp: true, cgroups: "v2", ownUid: true, network: "own", gaps: [] },
   runtimes: { node: "20.20.2" },
   instances: [],
   pools: [],
@@ -164,7 +164,15 @@ test("the doctor tells a reduced broker, missing JetStream, missing roles and ga
   t.is(worst(judgeHost(host({}))), "ok");
   const bare = judgeHost(
     host({
-      isolation: { kind: "process", namespaces: false, seccomp: false, cgroups: "none", ownUid: false, gaps: ["no namespaces"] },
+      isolation: {
+        kind: "process",
+        namespaces: false,
+        seccomp: false,
+        cgroups: "none",
+        ownUid: false,
+        network: "host",
+        gaps: ["no namespaces"],
+      },
       runtimes: {},
     }),
   );

@@ -33,6 +33,7 @@ export function announcement(change: Partial<HostAnnouncement> = {}): HostAnnoun
     usedMb: 0,
     cores: 2,
     runtimes: { node: "node 20.20.2", python: "python 3.11.2" },
+    network: true,
     instances: [],
     gone: [],
     functions: [],

@@ -9,6 +9,7 @@ import { type BundleOptions, makeBundle } from "../../nodes/io/bundle/index.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { preloadFunction } from "../../protocol/messages/fleet.ts";
 import { listAccounts, setAlias } from "../../protocol/messages/registry.ts";
+import { noOutside, openOutside } from "../nodes/sandbox/outside.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { readLogs } from "../support/read-logs.ts";
 import { runCli } from "../support/run-cli.ts";
@@ -131,36 +132,49 @@ async function acts(t: ExecutionContext<never>, name: string, source: string, ru
   t.like(JSON.parse(log?.text ?? "{}"), { level: "warn", msg: "from the context", nth: 7 });
 }
 
-test("only a function that was deployed with network reaches a server on the loopback, in both languages", async (t) => {
+test("a function that was deployed with network reaches what is outside, and neither the broker nor a server on the loopback, in both languages", async (t) => {
   const server = createServer((socket) => socket.end("reached"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.teardown(() => server.close());
   const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const loopback = { host: "127.0.0.1", port: typeof address === "object" && address !== null ? address.port : 0 };
+  const broker = { host: "127.0.0.1", port: Number(new URL(platform.running.nats).port) };
+  const { hosts } = await platform.fleet();
+  const able = hosts.some(({ isolation }) => isolation.network === "own");
   const node = `import { connect } from "node:net";
-    export const handler = ({ port }) => new Promise((resolve) => {
+    export const handler = ({ host, port }) => new Promise((resolve) => {
       let text = "";
-      connect(port, "127.0.0.1").on("data", (chunk) => (text += chunk)).on("end", () => resolve(text)).on("error", (error) => resolve(error.code ?? "refused"));
+      connect(port, host).on("data", (chunk) => (text += chunk)).on("end", () => resolve(text)).on("error", (error) => resolve(error.code ?? "refused"));
     });`;
   const python = `
 import socket
 def handler(event, context):
     try:
-        with socket.create_connection(("127.0.0.1", event["port"]), timeout=5) as connection:
+        with socket.create_connection((event["host"], event["port"]), timeout=5) as connection:
             return connection.recv(100).decode()
     except OSError as error:
         return type(error).__name__
 `;
+  const far = able && noOutside() === undefined ? await openOutside(t) : undefined;
   for (const [runtime, source] of [
     ["node", node],
     ["python", python],
   ] as const) {
     await platform.deploy(`online-${runtime}`, source, { runtime, network: true });
     await platform.deploy(`offline-${runtime}`, source, { runtime });
-    t.is((await platform.call(`online-${runtime}`, { port }, { "Pilot-Deadline": "20000" })).value, "reached", runtime);
-    const offline = await platform.call(`offline-${runtime}`, { port }, { "Pilot-Deadline": "20000" });
+    const call = (name: string, to: { host: string; port: number }) =>
+      platform.call(`${name}-${runtime}`, to, { "Pilot-Deadline": "20000" });
+    for (const to of [loopback, broker]) {
+      const online = await call("online", to);
+      if (able) t.regex(String(online.value), /^(ECONNREFUSED|ConnectionRefusedError)$/, `${runtime} ${online.message}`);
+      else if (hosts.every(({ isolation }) => isolation.network === "none")) t.is(online.error, "ConfigurationUnavailable");
+    }
+    const offline = await call("offline", loopback);
     t.is(offline.error, undefined, offline.message);
-    t.not(offline.value, "reached", runtime);
+    if (able) t.regex(String(offline.value), /^(ECONNREFUSED|ConnectionRefusedError)$/);
+    if (far === undefined) continue;
+    t.is((await call("online", { host: far.far, port: far.port })).value, far.greeting, runtime);
+    t.not((await call("offline", { host: far.far, port: far.port })).value, far.greeting, runtime);
   }
 });
 

@@ -7,6 +7,7 @@ export const cold: RungPolicy = (request, fleet) => {
   for (const host of fleet.taking()) {
     if (request.refusedBy.has(`${host.id}:cold`)) continue;
     if (host.announcement.runtimes[request.runtime] === undefined) continue;
+    if (request.network && !host.announcement.network) continue;
     const free = host.free(request.evicts ? request.key : undefined);
     if (free < request.memoryMb + BOX_MB) continue;
     if (best === undefined || free < best.free) best = { host: host.id, free, estimateMs: host.announcement.createMs.cold };

@@ -82,12 +82,20 @@ function first(ladder: readonly RungPolicy[], request: PlacementRequest, fleet: 
 function unavailable(request: PlacementRequest, fleet: Fleet): Verdict | undefined {
   const hosts = fleet.taking();
   if (hosts.length === 0) return { kind: "wait", reason: "no host is there" };
+  const able = request.network ? hosts.filter((host) => host.announcement.network) : hosts;
+  if (able.length === 0) {
+    return {
+      kind: "refuse",
+      error: "ConfigurationUnavailable",
+      reason: "no host can give a function a network; install slirp4netns and iproute2 on one and start it again",
+    };
+  }
   let largest = -1;
-  for (const { announcement } of hosts)
+  for (const { announcement } of able)
     if (offers(announcement.runtimes[request.runtime], request)) largest = Math.max(largest, announcement.memoryMb);
   if (largest < 0) {
     const wanted = request.runtimeWanted ?? request.runtime;
-    const has = [...new Set(hosts.flatMap((host) => Object.values(host.announcement.runtimes)))].join(", ");
+    const has = [...new Set(able.flatMap((host) => Object.values(host.announcement.runtimes)))].join(", ");
     return { kind: "refuse", error: "ConfigurationUnavailable", reason: `no host offers ${wanted}; there is ${has || "no runtime"}` };
   }
   if (largest < request.memoryMb) {

@@ -5,13 +5,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { clearGroup } from "./clear.ts";
 import { killAll } from "./group-files.ts";
 import type { Groups } from "./groups.ts";
 import type { Order, Report } from "./orders.ts";
 import { Tail } from "./tail.ts";
+import { Uplink } from "./uplink.ts";
 
 type BoxOrder = Extract<Order, { do: "box" }>;
 
@@ -21,9 +22,12 @@ export class BoxChild {
   readonly #report: (report: Report) => void;
   readonly #tail = new Tail();
   #child: ChildProcess | undefined;
+  #uplink: Uplink | undefined;
   #pid: number | undefined;
   #ended = false;
   #killed = false;
+  /** Why its network is no more, when that came first. */
+  #lost: string | undefined;
 
   constructor(order: BoxOrder, groups: Groups | undefined, report: (report: Report) => void) {
     this.#order = order;
@@ -42,6 +46,11 @@ export class BoxChild {
   /** Host pid of the box's first process once it is known. */
   get pid(): number | undefined {
     return this.#pid;
+  }
+
+  /** Host pid of the process that carries its packets; it is in the box's group and not in the box. */
+  get carrier(): number | undefined {
+    return this.#uplink?.pid;
   }
 
   output(): string {
@@ -77,10 +86,19 @@ export class BoxChild {
         cwd: this.#order.directory,
         env: this.#order.environment,
         detached: true,
-        stdio: ["ignore", "pipe", "pipe", socket, this.#order.tellsPid ? "pipe" : "ignore", ...files],
+        stdio: [
+          "ignore",
+          "pipe",
+          "pipe",
+          socket,
+          this.#order.tellsPid ? "pipe" : "ignore",
+          ...files,
+          ...(this.#order.uplink ? ["pipe" as const] : []),
+        ],
       });
       this.#child = child;
       this.#follow(child);
+      this.#join(child, child.stdio[5 + files.length] as unknown as Duplex);
     } catch (error) {
       void this.#end(null, null, (error as Error).message);
     } finally {
@@ -88,6 +106,14 @@ export class BoxChild {
       // destroy, never end: a shutdown would be shared with the child's copy of the connection.
       socket.destroy();
     }
+  }
+
+  #join(child: ChildProcess, talk: Duplex): void {
+    if (this.#order.uplink === undefined || child.pid === undefined) return;
+    this.#uplink = new Uplink(this.#order.uplink, child.pid, talk, (why) => {
+      this.#lost = why;
+      this.kill();
+    });
   }
 
   #follow(child: ChildProcess): void {
@@ -127,6 +153,7 @@ export class BoxChild {
       this.#child.kill("SIGKILL");
       if (!this.#order.tellsPid && this.#child.pid !== undefined) killAll([-this.#child.pid]);
     }
+    this.#uplink?.end();
     this.#groups?.kill(this.group);
   }
 
@@ -135,6 +162,8 @@ export class BoxChild {
     this.#ended = true;
     const child = this.#child;
     if (!this.#order.tellsPid && child?.pid !== undefined) killAll([-child.pid]);
+    this.#uplink?.end();
+    await this.#uplink?.gone;
     // Its last words may still be in the pipes; a descendant that holds them open is not waited for.
     if (child !== undefined) await closed(child);
     const oomKills = this.#groups?.oomKills(this.group) ?? 0;
@@ -142,7 +171,7 @@ export class BoxChild {
     this.#tail.close();
     child?.stdout?.destroy();
     child?.stderr?.destroy();
-    const error = spawnError ?? left;
+    const error = spawnError ?? this.#lost ?? left;
     this.#report({
       is: "gone",
       id: this.id,

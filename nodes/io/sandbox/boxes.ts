@@ -39,12 +39,12 @@ export class Boxes {
   boot(instance: Instance, runtime: RuntimeName, group: GroupName, urgent: boolean): Promise<{ body: Box; ready: Ready }> {
     return this.#parts.boots.run(urgent, async () => {
       await this.#parts.spawner.ready;
+      const command = await this.#parts.kind.command(instance.place, runtime, this.#parts.groups?.doors(group) ?? []);
       instance.mustStay();
       const box = this.#make(instance, group);
       const born = new Promise<void>((resolve) => {
         box.onBorn = resolve;
       });
-      const command = this.#parts.kind.command(instance.place, runtime, this.#parts.groups?.doors(group) ?? []);
       this.#parts.door.expect(box.id, (socket, rest) => box.attach(socket, rest));
       const ready = untilReady(box, born);
       const shares = urgent ? SHARES.waited : SHARES.background;

@@ -7,6 +7,8 @@ export interface Level {
   readonly groups: GroupsKind;
   readonly ownUid: boolean;
   readonly filtered: boolean;
+  /** Why no box can have a network, if so. */
+  readonly noNetwork: string | undefined;
   readonly runtimes: readonly RuntimeName[];
 }
 
@@ -17,7 +19,7 @@ export function findGaps(level: Level): string[] {
   };
   gap(
     level.kind === "process",
-    "Functions are plain processes: they see the host's files as their user may, other processes, and the whole network.",
+    "Functions are plain processes: they see the host's files as their user may, other processes, and the whole network with or without --network: services on loopback, and the broker as any anonymous local program.",
   );
   gap(level.kind === "process", "A function can fill the disk file by file, and a process that leaves its tree may outlive its container.");
   gap(
@@ -27,11 +29,13 @@ export function findGaps(level: Level): string[] {
   gap(level.groups === "v2", "Control groups of version 2 are used; this code was never run on such a machine by its authors.");
   gap(!level.ownUid, "Instances run as the agent's own user: the agent is not root, or its directories are closed to other users.");
   gap(level.kind === "bubblewrap" && !level.filtered, `There is no system call filter for processor ${process.arch}.`);
-  gap(
-    level.kind === "bubblewrap",
-    `A function deployed with --network shares the host's network. Open to it are: every service on loopback; the broker's port, where it may do what an anonymous local client may (call functions of every account, read replies to other anonymous clients); listening on any free port; and ${level.filtered ? "for Python (Node is refused Unix sockets) " : ""}the host's abstract Unix sockets.`,
-  );
+  gap(level.kind === "bubblewrap" && level.noNetwork !== undefined, noNetwork(level.noNetwork ?? ""));
   for (const runtime of ["node", "python"] as const)
     gap(!level.runtimes.includes(runtime), `The runtime ${runtime} was not found on this host.`);
   return gaps;
+}
+
+/** The sentence for a host that can give functions no network, and why. */
+export function noNetwork(why: string): string {
+  return `Functions deployed with --network are refused here, since a box could get no network of its own: ${why}.`;
 }

@@ -79,6 +79,8 @@ export class HostSandbox implements Sandbox {
   async startBody(order: StartOrder, urgent: boolean): Promise<{ container: Container; body: Body }> {
     if (!INSTANCE.test(order.instance) || !CONTAINER.test(order.container))
       throw new Fault("BootFailed", `Bad name of an instance or container: ${order.instance}/${order.container}.`);
+    if (order.network && this.isolation.network === "none")
+      throw new Fault("ConfigurationUnavailable", "This host cannot give a function a network: see its gaps in pilot doctor.");
     if (this.#closed) throw new Fault("BootFailed", "The sandbox is closed.");
     const ordered = performance.now();
     const instance = this.#instance(order);

@@ -14,6 +14,7 @@ import { findGaps } from "./gaps.ts";
 import { HostSandbox } from "./host-sandbox.ts";
 import { openToAll } from "./interpreter.ts";
 import type { Log } from "./log.ts";
+import { missingForNetwork, Network, type NetworkSettings } from "./network.ts";
 import { findGroups, type GroupsKind, openGroups } from "./open-groups.ts";
 import { takeOver, writeOwner } from "./owner.ts";
 import { Plain } from "./plain.ts";
@@ -33,6 +34,8 @@ export interface SandboxOptions {
   /** Boots at once; default one per core. */
   readonly cores?: number;
   readonly log: Log;
+  /** What must be closed to functions that have a network; without it none has. */
+  readonly network?: NetworkSettings | undefined;
   /** Leaves control groups out even where the machine has them, for tests. */
   readonly withoutGroups?: boolean;
   /** Other bootstraps than the runtimes' own, for tests. */
@@ -94,7 +97,9 @@ function build(kind: "bubblewrap" | "process", options: SandboxOptions, { runDir
   const runtimes = findRunnables(options.bootstraps);
   const ownUid = process.getuid?.() === 0 && usableByOthers(runDirectory, runtimes);
   const directory = join(runDirectory, "root");
-  const shape = kind === "bubblewrap" ? new Bubblewrap(directory, runtimes) : new Plain(directory, runtimes);
+  const noNetwork = options.network === undefined ? "none was configured" : missingForNetwork();
+  const network = options.network !== undefined && noNetwork === undefined ? new Network(options.network) : undefined;
+  const shape = kind === "bubblewrap" ? new Bubblewrap(directory, runtimes, network) : new Plain(directory, runtimes);
   const filtered = shape instanceof Bubblewrap && shape.filtered;
   return new HostSandbox({
     isolation: {
@@ -103,7 +108,8 @@ function build(kind: "bubblewrap" | "process", options: SandboxOptions, { runDir
       seccomp: filtered,
       cgroups: groups,
       ownUid,
-      gaps: findGaps({ kind, groups, ownUid, filtered, runtimes: [...runtimes.keys()] }),
+      network: kind === "process" ? "host" : network === undefined ? "none" : "own",
+      gaps: findGaps({ kind, groups, ownUid, filtered, noNetwork, runtimes: [...runtimes.keys()] }),
     },
     kind: shape,
     setup: { runDirectory, socket: join(runDirectory, "agent", "s"), groups, groupRoot },

@@ -1,5 +1,6 @@
 /** What a kind of sandbox decides: the command line of a box, and where things are when seen from inside. */
 import type { RuntimeName } from "../../../actors/instance/sandbox.ts";
+import type { UplinkOrder } from "./uplink.ts";
 
 /** An instance as the host sees it. */
 export interface Place {
@@ -19,13 +20,15 @@ export interface BoxCommand {
   readonly files: readonly string[];
   /** True: the child tells the pid of the box's first process on fd 4. */
   readonly tellsPid: boolean;
+  /** The helper that makes its network; the command then has one more descriptor after `files`, over which they meet. */
+  readonly uplink?: UplinkOrder;
 }
 
 export interface Kind {
   /** Makes what an instance needs on disk. */
   prepare(place: Place): void;
   /** `doors`: files that put a process into its control group. Throws BootFailed when this machine lacks the runtime. */
-  command(place: Place, runtime: RuntimeName, doors: readonly string[]): BoxCommand;
+  command(place: Place, runtime: RuntimeName, doors: readonly string[]): BoxCommand | Promise<BoxCommand>;
   /** A file of the instance's code directory, as a container sees it. */
   codePath(place: Place, name: string): string;
   /** The socket that forks dial, as a container sees it. */

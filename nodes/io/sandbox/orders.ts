@@ -1,5 +1,6 @@
 /** What the agent and its spawner say to each other, over the IPC channel of child_process. */
 import type { GroupName } from "./groups.ts";
+import type { UplinkOrder } from "./uplink.ts";
 
 /** How the spawner is started: everything that does not change, as one JSON argument. */
 export interface SpawnerSetup {
@@ -20,6 +21,8 @@ export type Order =
       readonly files: readonly string[];
       /** The child writes {"child-pid": N} to fd 4; otherwise its own pid is the box's. */
       readonly tellsPid: boolean;
+      /** Makes the box's network; the box gets one more descriptor after `files` to wait for it. */
+      readonly uplink?: UplinkOrder;
       readonly group: GroupName;
       readonly instanceMb: number;
       readonly shares: number;

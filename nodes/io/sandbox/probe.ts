@@ -1,6 +1,10 @@
 /** The proof that a sandbox works: one blank box is really run, and looked at from outside. */
+
+import { readFileSync } from "node:fs";
 import type { Isolation } from "../../../actors/instance/sandbox.ts";
+import { Fault } from "../../../protocol/errors.ts";
 import { Box, Fork } from "./body.ts";
+import { noNetwork } from "./gaps.ts";
 import type { HostSandbox } from "./host-sandbox.ts";
 import { lookAt, type Seen } from "./seen.ts";
 
@@ -14,13 +18,37 @@ export async function probe(sandbox: HostSandbox): Promise<void> {
       true,
     );
     const pid = body instanceof Box || body instanceof Fork ? body.pid : undefined;
-    const seen = pid === undefined ? undefined : lookAt(pid, true);
+    const seen = pid === undefined ? undefined : lookAt(pid);
     await container.stop();
     if (seen !== undefined) sandbox.isolation = corrected(sandbox.isolation, seen, process.getuid?.());
+    if (sandbox.isolation.network === "own") await probeNetwork(sandbox);
   } finally {
     await sandbox.remove(INSTANCE);
   }
 }
+
+/** Really makes one box with a network. Where that fails, or shows no closed route, this host offers none and says why. */
+async function probeNetwork(sandbox: HostSandbox): Promise<void> {
+  const instance = `${INSTANCE}-network`;
+  try {
+    const order = { instance, container: "probe", runtime: "node", instanceMb: 512, network: true } as const;
+    const { container, body } = await sandbox.startBody(order, true);
+    const pid = body instanceof Box ? body.pid : undefined;
+    const routes = pid === undefined ? "" : readFileSync(`/proc/${pid}/net/route`, "latin1");
+    const own = pid !== undefined && lookAt(pid)?.shared.length === 0;
+    await container.stop();
+    if (!own || !CLOSED_LINK.test(routes)) throw new Fault("BootFailed", "a box that was looked at is not closed off");
+  } catch (error) {
+    const { isolation } = sandbox;
+    const why = Fault.from(error).message.replace(/\.$/, "");
+    sandbox.isolation = { ...isolation, network: "none", gaps: [...isolation.gaps, noNetwork(why)] };
+  } finally {
+    await sandbox.remove(instance);
+  }
+}
+
+/** The row of 169.254.0.0 as the kernel prints it: no device, and the flag of a route that leads nowhere (0x0200). */
+const CLOSED_LINK = /^\*\t(0000FEA9|A9FE0000)\t0{8}\t02/m;
 
 /** `meant`, less what was not seen. Pure. */
 export function corrected(meant: Isolation, seen: Seen, agentUid: number | undefined): Isolation {
@@ -45,6 +73,7 @@ export function corrected(meant: Isolation, seen: Seen, agentUid: number | undef
     seccomp: meant.seccomp && !unfiltered,
     cgroups: ungrouped ? "none" : meant.cgroups,
     ownUid: meant.ownUid && !sameUser,
+    network: meant.network,
     gaps,
   };
 }

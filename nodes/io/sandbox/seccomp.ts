@@ -102,11 +102,8 @@ const SECOND_ARGUMENT = 24;
 
 type Step = readonly [code: number, jumpTrue: number, jumpFalse: number, value: number];
 
-/**
- * The filter for one architecture, or undefined where none is written. `unixSockets` false also refuses sockets of the
- * unix family (socketpair stays): with the host's network its abstract addresses would be in reach.
- */
-export function seccompFilter(architecture: string, unixSockets: boolean): Uint8Array | undefined {
+/** The filter for one architecture, or undefined where none is written. */
+export function seccompFilter(architecture: string): Uint8Array | undefined {
   if (architecture !== "x64" && architecture !== "arm64") return undefined;
   const { column, audit, clone, socket, ioctl } = ARCHITECTURES[architecture];
   const steps: Step[] = [
@@ -131,7 +128,7 @@ export function seccompFilter(architecture: string, unixSockets: boolean): Uint8
     [RETURN, 0, 0, FAIL | EPERM],
     [RETURN, 0, 0, ALLOW],
   );
-  const families = unixSockets ? [1, 2, 10, 16] : [2, 10, 16];
+  const families = [1, 2, 10, 16];
   steps.push([EQUAL, 0, families.length + 3, socket], [LOAD, 0, 0, FIRST_ARGUMENT]);
   families.forEach((family, at) => {
     steps.push([EQUAL, families.length - at, 0, family]);

@@ -2,8 +2,8 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { processTable, treeOf } from "./process-table.ts";
 
-/** Namespaces of which a box has its own, also with the host's network. */
-const NAMESPACES = ["user", "pid", "mnt", "ipc", "uts"] as const;
+/** Namespaces of which every box has its own. */
+const NAMESPACES = ["user", "pid", "mnt", "ipc", "uts", "net"] as const;
 
 export interface Seen {
   /** Namespaces that it shares with the host; empty for a closed box. */
@@ -18,15 +18,14 @@ export interface Seen {
 }
 
 /** Looks at the innermost process of a box by its first process. Undefined when it cannot be seen. */
-export function lookAt(first: number, ownNetwork: boolean): Seen | undefined {
+export function lookAt(first: number): Seen | undefined {
   if (process.platform !== "linux") return undefined;
   try {
     const pid = treeOf(first, processTable()).at(-1)?.pid ?? first;
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
     const field = (name: string): string => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)?.[1] ?? "";
-    const names = ownNetwork ? [...NAMESPACES, "net"] : NAMESPACES;
     return {
-      shared: names.filter((name) => readlinkSync(`/proc/${pid}/ns/${name}`) === readlinkSync(`/proc/self/ns/${name}`)),
+      shared: NAMESPACES.filter((name) => readlinkSync(`/proc/${pid}/ns/${name}`) === readlinkSync(`/proc/self/ns/${name}`)),
       seccomp: field("Seccomp") === "2",
       noNewPrivileges: field("NoNewPrivs") === "1",
       capabilities: ["CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"].some((name) => /[^0]/.test(field(name))),

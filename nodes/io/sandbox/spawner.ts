@@ -47,7 +47,9 @@ async function adopt(order: Asked<"adopt">): Promise<{ pid: number }> {
   if (zygote?.pid === undefined) throw new Error("its zygote is gone");
   const candidates = groups === undefined ? treeOf(zygote.pid, processTable()).map((row) => row.pid) : groups.members(zygote.group);
   const pid = candidates.find(
-    (candidate) => innerPid(candidate) === order.innerPid || (groups === undefined && candidate === order.innerPid),
+    // Its pid, as the host sees it, may be that of a fork inside.
+    (candidate) =>
+      candidate !== zygote.carrier && (innerPid(candidate) === order.innerPid || (groups === undefined && candidate === order.innerPid)),
   );
   if (pid === undefined) throw new Error(`no process ${order.innerPid} in its box`);
   groups?.create(order.group, order.instanceMb, SHARES.background);

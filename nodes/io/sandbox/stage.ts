@@ -91,9 +91,9 @@ export function stageRoot(root: string, runtime: RuntimeName, interpreter: Inter
   return bound;
 }
 
-/** What a box with the host's network needs to find and trust others. */
+/** What a box with a network needs to trust others. */
 export function networkFiles(): Bound[] {
-  const paths = ["/etc/resolv.conf", "/etc/ssl/certs", "/usr/share/ca-certificates"];
+  const paths = ["/etc/ssl/certs", "/usr/share/ca-certificates"];
   return paths.filter(readable).map((path) => ({ from: realpathSync(path), to: path }));
 }
 

@@ -36,6 +36,7 @@ const announced = ({
   usedMb: 512,
   cores: 2,
   runtimes: { node: "node 20.20.2" },
+  network: true,
   instances: [
     {
       id: `${host}-i1`,

@@ -189,6 +189,15 @@ test("an amount that no host has is refused rather than waited for", (t) => {
   t.is(verdict.kind === "refuse" && verdict.error, "ConfigurationUnavailable");
 });
 
+test("a function with network is placed only where a host can give it one, and refused with the remedy where none can", (t) => {
+  const unable = announcement({ network: false });
+  const refused = place(request({ network: true }), fleetOf(unable));
+  t.is(refused.kind === "refuse" && refused.error, "ConfigurationUnavailable");
+  if (refused.kind === "refuse") t.regex(refused.reason, /slirp4netns/);
+  t.is(place(request(), fleetOf(unable)).kind, "place");
+  t.is(placed(place(request({ network: true }), fleetOf(unable, announcement({ host: "h2", usedMb: 0 })))).host, "h2");
+});
+
 test("the first picture of a host is believed only when it is whole", (t) => {
   const fleet = new Fleet();
   fleet.announced(announcement({ full: false }));

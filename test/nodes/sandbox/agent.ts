@@ -10,5 +10,6 @@ for (const runtime of ["node", "python"] as const) {
   const victim = await Victim.start(sandbox, runtime);
   victim.start("for(;;);\n".repeat(runtime === "node" ? 1 : 0) || "while True: pass");
 }
+if (sandbox.isolation.network !== "none") await Victim.start(sandbox, "node", { network: true });
 process.stdout.write(`${JSON.stringify(open)}\n`);
 setInterval(() => {}, 1_000);

@@ -33,6 +33,7 @@ export async function openHostile(kind: KindName, options: Partial<SandboxOption
     withoutGroups: kind !== "bubblewrap",
     runDirectory: directory,
     log: () => {},
+    network: { brokers: () => [] },
     bootstraps: HOSTILE,
     ...options,
   });
