@@ -12,41 +12,44 @@ export async function answer(cli: Cli, json: boolean, value: unknown, show: () =
 }
 
 /** A table with a head row and no frames; `nothing` is said when there are no rows. */
-export async function table(cli: Cli, head: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): Promise<void> {
+export function table(cli: Cli, head: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): void {
   if (rows.length === 0) {
     line(cli, nothing);
     return;
   }
-  line(cli, await tableText(head, rows));
+  line(cli, tableText(head, rows));
 }
 
-/** The table as text, for stdout and stderr alike. */
-export async function tableText(head: readonly string[], rows: readonly (readonly Cell[])[]): Promise<string> {
-  const { default: Table } = await import("cli-table3");
-  const chars = {
-    top: "",
-    "top-mid": "",
-    "top-left": "",
-    "top-right": "",
-    bottom: "",
-    "bottom-mid": "",
-    "bottom-left": "",
-    "bottom-right": "",
-    left: "",
-    "left-mid": "",
-    mid: "",
-    "mid-mid": "",
-    right: "",
-    "right-mid": "",
-    middle: "  ",
-  };
-  const grid = new Table({ head: [...head], chars, style: { head: [], border: [], "padding-left": 0, "padding-right": 0 } });
-  for (const row of rows) grid.push(row.map((cell) => shown(cell)));
+/** The table as text, for stdout and stderr alike. In time that grows with its size: a list may have ten thousand rows. */
+export function tableText(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const grid = [...(head.length === 0 ? [] : [head]), ...rows.map((row) => row.map(shown))];
+  const widths: number[] = [];
+  for (const row of grid) for (const [column, text] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, displayWidth(text));
   return grid
-    .toString()
-    .split("\n")
-    .map((row) => row.trimEnd())
+    .map((row) =>
+      row
+        .map((text, column) => padded(text, widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
     .join("\n");
+}
+
+function padded(text: string, width: number): string {
+  return text + " ".repeat(width - displayWidth(text));
+}
+
+const PLAIN = /^[\x20-\x7e]*$/;
+const NO_COLUMN = /[\p{Mark}\p{Default_Ignorable_Code_Point}]/u;
+/** Letters of East Asia and signs that terminals draw over two columns. */
+const TWO_COLUMNS = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
+
+/** Columns that a terminal needs for a text. */
+function displayWidth(text: string): number {
+  if (PLAIN.test(text)) return text.length;
+  let width = 0;
+  for (const letter of text) width += NO_COLUMN.test(letter) ? 0 : TWO_COLUMNS.test(letter) ? 2 : 1;
+  return width;
 }
 
 /** The text in lines of at most `width` characters, broken at spaces where there are any. */

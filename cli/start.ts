@@ -81,7 +81,7 @@ async function show(running: Running, options: StartOptions, root: string, signa
   const head = ["FUNCTION", "RUNTIME", "RUNG", "PATH", "TOTAL", "START DELAY", "ANSWER"];
   const cells = rows.map((row) => [row.name, row.runtime, row.rung, row.path, shown(row.totalMs), shown(row.startMs), row.remark]);
   out(
-    `\n${(await tableText(head, cells))
+    `\n${tableText(head, cells)
       .split("\n")
       .map((line) => line.trimEnd())
       .join("\n")}`,

@@ -92,7 +92,7 @@ const cached = command({
     noteSilent(cli, fleet.silent);
     const downloads = fleet.hosts.map((host) => ({ host: host.id, downloads: host.downloads }));
     await answer(cli, flags.json, { entries: all, downloads }, async () => {
-      await table(cli, ["HOST", "DIGEST", "SIZE", "IN USE"], rows, "no code on any host");
+      table(cli, ["HOST", "DIGEST", "SIZE", "IN USE"], rows, "no code on any host");
       for (const row of downloads) note(cli, `${row.host}: ${row.downloads} downloads since it started`);
     });
   },

@@ -71,7 +71,7 @@ const show = command({
         ["changed", time(row.changedAt)],
       ]);
       line(cli);
-      await versionTable(cli, reply.versions);
+      versionTable(cli, reply.versions);
     });
   },
 });
@@ -99,7 +99,7 @@ interface VersionRow {
 }
 
 /** Environment variables by name only: their values may be secrets. */
-function versionTable(cli: Cli, rows: readonly VersionRow[]): Promise<void> {
+function versionTable(cli: Cli, rows: readonly VersionRow[]): void {
   const cells = rows.map((row) => [
     row.version,
     row.runtime,

@@ -66,7 +66,7 @@ export const invoke = command({
         const sent = platform.caller.call(subject, body, { headers, ...call.options, onReplySubject: (own) => (inbox = own) });
         const reply = await cancelledByInterrupt(cli, platform, sent, inbox);
         const ms = performance.now() - started;
-        if (flags.trace) note(cli, await traceText(reply.headers));
+        if (flags.trace) note(cli, traceText(reply.headers));
         if (flags.json) line(cli, JSON.stringify({ status: 200, ...bodyData(reply.body), headers: reply.headers, ms }));
         else writeBody(cli, reply.body);
       } catch (thrown) {
@@ -185,7 +185,7 @@ function bodyData(body: Uint8Array): { body: unknown; encoding: "json" | "text" 
   }
 }
 
-async function traceText(headers: Readonly<Record<string, string>>): Promise<string> {
+function traceText(headers: Readonly<Record<string, string>>): string {
   const rows = Object.entries(headers).filter(([key]) => key.startsWith("Pilot-"));
   const [received = 0, started = 0, ended = 0] = (headers["Pilot-Times"] ?? "").split(";").map(Number);
   const spans =

@@ -6,7 +6,7 @@ import { Writable } from "node:stream";
 import test from "ava";
 import { helpTexts } from "../../cli/docs.ts";
 import { main } from "../../cli/main.ts";
-import { wrapped } from "../../cli/output.ts";
+import { tableText, wrapped } from "../../cli/output.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { runCli } from "../support/run-cli.ts";
 import { temporaryDirectory } from "../support/temp.ts";
@@ -85,6 +85,18 @@ test("long findings are broken at spaces for a narrow terminal, and stay whole e
   t.deepEqual(wrapped("one two three", 7), ["one two", "three"]);
   t.deepEqual(wrapped("unbreakable", 4), ["unbreakable"]);
   t.deepEqual(wrapped("one two three", Number.POSITIVE_INFINITY), ["one two three"]);
+});
+
+test("columns of a table stand below one another, whatever signs are in them", (t) => {
+  const rows = [
+    ["plain", 1],
+    ["日本", 2],
+    ["e\u0301clair", 3],
+    [undefined, 4],
+  ];
+  const lines = tableText(["NAME", "N"], rows).split("\n");
+  t.deepEqual(lines, ["NAME    N", "plain   1", "日本    2", "e\u0301clair  3", "-       4"]);
+  t.is(tableText([], [["a", "b"]]), "a  b");
 });
 
 test("a wrong value ends with 2 and says what would be right", async (t) => {
