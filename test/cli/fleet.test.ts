@@ -180,6 +180,16 @@ test("the doctor tells a reduced broker, missing JetStream, missing roles and ga
   for (const row of [...reduced, ...bare]) t.is(row.next === undefined, row.verdict === "ok", row.check);
 });
 
+test("the doctor says whether a host can give functions a network, and what to do where it cannot", (t) => {
+  t.true(verdicts(judgeHost(host({}))).includes("h1 network: ok"));
+  const { isolation } = host({});
+  const without = judgeHost(
+    host({ isolation: { ...isolation, network: "none", gaps: ["Functions deployed with --network are refused here: no."] } }),
+  );
+  t.deepEqual(verdicts(without), ["h1 isolation: ok", "h1 gap: warn", "h1 runtimes: ok"]);
+  t.regex(without.find((row) => row.verdict === "warn")?.next ?? "", /start the host again/);
+});
+
 test("amounts are written for people", (t) => {
   t.deepEqual([0, 999, 1_000, 1_234_567].map(bytes), ["0 B", "999 B", "1.0 KB", "1.2 MB"]);
   t.deepEqual([0.123, 12, 3_500, 120_000].map(milliseconds), ["0.12 ms", "12 ms", "3.5 s", "2 m"]);

@@ -46,8 +46,8 @@ type Fleet = ReturnType<typeof showFleet.reply.parse>;
 /** Where PILOT_KEEP_LOGS names a folder, the nodes' logs outlive a temporary store: for a failure that comes rarely. */
 function keepLogs(store: string): void {
   const folder = process.env["PILOT_KEEP_LOGS"];
-  const logs = join(store, "logs");
-  if (folder !== undefined && existsSync(logs)) cpSync(logs, join(folder, basename(store)), { recursive: true });
+  for (const logs of folder === undefined ? [] : ["logs", "broker/server.log"])
+    if (existsSync(join(store, logs))) cpSync(join(store, logs), join(folder ?? "", basename(store), logs), { recursive: true });
 }
 
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */

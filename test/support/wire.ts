@@ -23,9 +23,12 @@ export async function openWire(url: string, { deaf = false } = {}): Promise<Wire
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   let text = "";
+  let answered = 0;
   socket.on("error", () => undefined);
   socket.on("data", (chunk: Buffer) => {
     text += chunk.toString("latin1");
+    // Who leaves these unanswered for three seconds is dropped.
+    for (const asked = text.split("PING\r\n").length - 1; answered < asked; answered++) socket.write("PONG\r\n");
   });
   await once(socket, "connect");
   let pings = 0;
