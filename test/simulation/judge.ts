@@ -8,6 +8,8 @@ import type { World } from "./world.ts";
 const YOUNG_MS = 300;
 /** A node that was away for this long may have been declared lost: it had been heard a heartbeat before. */
 const LOST_MS = LIMITS.hostSilence.value - LIMITS.nodeHeartbeat.value - 200;
+/** The longest that a message is on its way. */
+const WIRE_MS = 5;
 /** What a report takes on its way. */
 const BATCH_MS = 10;
 
@@ -71,19 +73,28 @@ function mayBeTwo(call: SimulatedCall, troubled: readonly Troubled[]): boolean {
   });
 }
 
-/** Who received it may be gone before it told anybody; of two that fail at once nobody may be left who knows of it. */
+/**
+ * What is on the wire to its first receiver is lost with that connection. Who received it may be gone before it told anybody; of
+ * two that fail at once nobody may be left who knows of it.
+ */
 function mayBeLost(call: SimulatedCall, troubled: readonly Troubled[], byConnection: ReadonlyMap<string, SimulatedNode>): boolean {
-  const nodes = new Set(troubled.map(({ node }) => node));
   if (troubled.some((one, at) => troubled.slice(at + 1).some((other) => areAtOnce(one, other)))) return true;
   const [first] = call.went;
   if (first === undefined) return false;
   const receiver = byConnection.get(first.to);
+  const latest = call.went.at(-1) ?? first;
+  const last = byConnection.get(latest.to);
+  const isNewcomer = last?.role === "frontend" || call.went.length === 1;
+  if (isNewcomer && troubled.some(({ node, kind, at }) => node === last && kind === "cut" && Math.abs(at - latest.at) <= WIRE_MS))
+    return true;
   // Nobody has it from the frontend yet: its keeper may have died just before.
-  const last = byConnection.get(call.went.at(-1)?.to ?? "");
-  if (last?.role === "frontend") return nodes.has(last);
-  if (receiver === undefined || !nodes.has(receiver) || receiver.role === "frontend") return false;
-  // A host that slept drops what piled up.
-  return troubled.some(({ at, kind }) => at - first.at <= YOUNG_MS && (at >= first.at || kind !== "kill"));
+  if (last?.role === "frontend") return troubled.some(({ node, kind }) => node === last && kind === "kill");
+  if (receiver === undefined || receiver.role === "frontend") return false;
+  // One that was away for so long ends when it is back.
+  return troubled.some(
+    ({ node, kind, at, until }) =>
+      node === receiver && at - first.at <= YOUNG_MS && (kind === "kill" ? at >= first.at : until - at >= LOST_MS && until >= first.at),
+  );
 }
 
 /** One fails before others have noticed that the other did. */

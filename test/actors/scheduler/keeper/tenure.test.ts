@@ -2,8 +2,12 @@
 import test from "ava";
 import { rendezvous } from "../../../../actors/kit/rendezvous.ts";
 import { LIMITS } from "../../../../protocol/limits.ts";
+import { preloadFunction } from "../../../../protocol/messages/fleet.ts";
+import { provisionContainer } from "../../../../protocol/messages/host.ts";
+import { SUBJECT } from "../../../../protocol/subjects.ts";
 import { openCallPath } from "../../../support/call-path.ts";
 import { instance, warmInstance } from "../../../support/fleet.ts";
+import { MemoryBus } from "../../../support/memory-bus.ts";
 
 const ECHO = "main.echo.1@128";
 const loading = [instance({ id: "w1", usedMb: 128, slots: [{ key: ECHO, idle: 0, busy: 1, loading: 0 }], code: ["main.echo.1"] })];
@@ -141,4 +145,26 @@ test("a keeper that was asked before it had heard of any host is new all the sam
   host.announce({ instances: [warmInstance("w1")] });
   await clock.advance(LIMITS.nodeHeartbeat.value);
   t.is(host.orders.length, 1);
+});
+
+test("F024 whichever scheduler is asked to ready containers, the function's keeper orders them", async (t) => {
+  const { clock, broker, host, startScheduler } = await open(8);
+  const second = OTHERS.find((id) => rendezvous("main.echo", ["scheduler-1", id]) === id) ?? "";
+  await startScheduler(second);
+  host.announce({ instances: [instance({ spares: 20, memoryMb: 8_192 })] });
+  const operator = new MemoryBus(broker, "operator");
+  const agent = new MemoryBus(broker, "h1-agent");
+  agent.serve(provisionContainer, ["h1"], async () => ({ container: "c1" }));
+  const by = { asked: new Set<string>(), ordering: new Set<string>() };
+  broker.tap(({ from, subject }) => {
+    if (subject === SUBJECT.node(second, "preload")) by.asked.add(from);
+    if (subject === SUBJECT.agent("h1", "provision")) by.ordering.add(from);
+  });
+  for (let nth = 0; nth < 12; nth++) {
+    const ready = operator.ask(preloadFunction, [], { account: "main", name: "echo", count: 1 });
+    await clock.advance(10);
+    t.is((await ready).ready, 1);
+  }
+  t.deepEqual([...by.ordering], [second]);
+  t.deepEqual([...by.asked], ["scheduler-1"]);
 });
