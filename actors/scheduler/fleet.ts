@@ -35,6 +35,8 @@ export class Fleet {
   readonly #owned = new Map<string, Map<InstanceHint, HostView>>();
   /** How many instances of a host have a slot key. */
   readonly #withKey = new Map<string, Map<HostView, number>>();
+  /** Containers of a slot key that were ordered, by host: announcements do not show them yet. */
+  readonly #orderedAt = new Map<string, Map<string, number>>();
   /** Hosts that ran a function (account.function). */
   readonly #ran = new Map<string, Set<HostView>>();
   /** Containers that exist or are ordered, by account.function and by account. */
@@ -117,9 +119,17 @@ export class Fleet {
     return this.#taking;
   }
 
-  /** Hosts that have a container with the key; also those that take no new work. */
+  /** Hosts that have a container with the key, or were ordered to make one; also those that take no new work. */
   withKey(key: string): Iterable<HostView> {
-    return this.#withKey.get(key)?.keys() ?? [];
+    const announced = this.#withKey.get(key);
+    const ordered = this.#orderedAt.get(key);
+    if (ordered === undefined) return announced?.keys() ?? [];
+    const hosts = new Set(announced?.keys());
+    for (const id of ordered.keys()) {
+      const host = this.#hosts.get(id);
+      if (host !== undefined) hosts.add(host);
+    }
+    return hosts;
   }
 
   /** Instances of an account with their hosts. */
@@ -221,6 +231,9 @@ export class Fleet {
   #count(order: Order, sign: 1 | -1): void {
     this.#hosts.get(order.host)?.order(order, sign);
     if (order.rung !== "hot") {
+      const hosts = this.#orderedAt.get(order.key) ?? new Map<string, number>();
+      add(hosts, order.host, sign);
+      keep(this.#orderedAt, order.key, hosts, hosts.size === 0);
       add(this.#ofFunction, order.functionKey, sign);
       add(this.#ofAccount, order.account, sign);
       add(this.#orderedOfFunction, order.functionKey, sign);

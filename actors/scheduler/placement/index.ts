@@ -155,8 +155,8 @@ function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined 
 }
 
 /**
- * P3: waiting, when a busy container will be free before a new one could be there. The forecast is a mean, and a run may be
- * far longer: a call that has waited as long as a container takes has been promised wrongly, and waits no more.
+ * P3: waiting, when a busy container, or one that is being made, will be free before a new one could be there. The forecast is a mean,
+ * and a run may be far longer: a call that has waited as long as a container takes has been promised wrongly, and waits no more.
  */
 function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verdict | undefined {
   const mean = fleet.meanRunMs(request.functionKey);

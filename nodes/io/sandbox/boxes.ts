@@ -37,7 +37,7 @@ export class Boxes {
 
   /** Boots one when it is its turn; `urgent`: somebody waits. Rejects with BootFailed; nothing of it is left then. */
   boot(instance: Instance, runtime: RuntimeName, group: GroupName, urgent: boolean): Promise<{ body: Box; ready: Ready }> {
-    return this.#parts.boots.run(urgent, async () => {
+    const start = async () => {
       await this.#parts.spawner.ready;
       const command = await this.#parts.kind.command(instance.place, runtime, this.#parts.groups?.doors(group) ?? []);
       instance.mustStay();
@@ -55,7 +55,8 @@ export class Boxes {
       // A zygote works only when somebody waits for a fork.
       box.handle.weigh(group.container === ZYGOTE ? SHARES.waited : SHARES.background);
       return { body: box, ready: said };
-    });
+    };
+    return this.#parts.boots.run(urgent, start, () => this.favour(group));
   }
 
   #make(instance: Instance, group: GroupName): Box {

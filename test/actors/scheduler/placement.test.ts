@@ -39,6 +39,24 @@ test("F011 an idle container with the code is used before anything else", (t) =>
   t.is(placed(place(request(), fleet)).rung, "hot");
 });
 
+test("F025 calls of a function that is known to be short wait for the container that is being made, also before the host announces it", (t) => {
+  const functions = [{ account: "main", function: "echo", calls: 100, meanRunMs: 0.5, queued: 0 }];
+  const fleet = fleetOf(announcement({ instances: [instance({ spares: 0, code: ["main.echo.0"] })], functions }));
+  const first = placed(place(request(), fleet));
+  order(fleet, 1, request(), first);
+  const second = placed(place(request(), fleet));
+  t.is(second.rung, "hot");
+  t.true(second.queue);
+  fleet.settled(1);
+  t.is(place(request(), fleet).kind, "place");
+});
+
+test("F025 calls of a function that has never run are not held up by each other", (t) => {
+  const fleet = fleetOf(announcement({ instances: [instance({ spares: 0 })] }));
+  order(fleet, 1, request(), placed(place(request(), fleet)));
+  t.is(placed(place(request(), fleet)).rung, "own");
+});
+
 test("F012 code that is on an instance without a free container gives a new container there", (t) => {
   const fleet = fleetOf(
     announcement({ instances: [instance({ slots: [slot({ busy: 1 })], usedMb: 128, code: ["main.echo.1"] }), warmInstance("w1")] }),
