@@ -114,7 +114,10 @@ class Agent implements Host {
       replies,
       counters,
       undelivered: (reply) => this.#requests.undelivered(reply),
-      newScheduler: () => this.#announcements.full(),
+      schedulersChanged: () => {
+        this.#announcements.full();
+        this.#reports.retell();
+      },
     });
     this.#instances = new Instances(
       {
@@ -177,6 +180,7 @@ class Agent implements Host {
       epoch: this.#epoch,
       control,
       clock,
+      keeperOf: ({ slot }) => this.#handed.keeperOf(slot.account, slot.function),
       announce: () => this.#announcements.flush(),
       ownsAnswers: () => this.#replies.hasLate,
       dropped: (count) => count > 0 && counters.add("reports.dropped", count),

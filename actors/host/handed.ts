@@ -15,6 +15,7 @@ import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import { type Member, Members } from "../kit/members.ts";
 import type { Clock, Random } from "../kit/ports.ts";
+import { rendezvous } from "../kit/rendezvous.ts";
 import type { Counters } from "./counters.ts";
 import type { Replies } from "./replies.ts";
 
@@ -45,8 +46,8 @@ export interface HandedPorts {
   readonly random: Random;
   readonly replies: Replies;
   readonly counters: Counters;
-  /** A scheduler has begun: until it knows all hosts it may count too few containers. */
-  newScheduler(): void;
+  /** A scheduler has begun, or was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
+  schedulersChanged(): void;
   /** A 503 for a nested call, which is number 0 here; its own inbox follows. */
   undelivered(reply: string): void;
 }
@@ -65,12 +66,15 @@ export class HandedCalls {
     this.#ports = ports;
     this.#next = firstNumber(ports.random);
     const { control, clock, bus, host } = ports;
-    this.#schedulers = new Members(control, clock, (member) => this.#keeperLost(member));
+    this.#schedulers = new Members(control, clock, (member) => {
+      this.#keeperLost(member);
+      ports.schedulersChanged();
+    });
     this.#hosts = new Members(control, clock, (member) => this.#hostLost(member));
     this.#subscriptions = [
       bus.listen(SUBJECT.backAll(host), {}, (message) => this.#cameBack(message)),
       control.hear(nodeAnnouncement, ["scheduler", "*"], ({ node, epoch, draining }) => {
-        if (this.#schedulers.heard({ id: node, epoch, draining })) ports.newScheduler();
+        if (this.#schedulers.heard({ id: node, epoch, draining })) ports.schedulersChanged();
       }),
       control.hear(callReport, [host], ({ from, epoch, taken, done }) => {
         for (const number of taken) this.#taken(number, from, epoch);
@@ -86,6 +90,11 @@ export class HandedCalls {
   /** Of the bodies that are held. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** The scheduler that keeps a function, as far as this host has heard; undefined: none. */
+  keeperOf(account: string, name: string): string | undefined {
+    return rendezvous(`${account}.${name}`, this.#schedulers.ids(true));
   }
 
   /** To the function's keeper, which places it. `waitMs` of the head counts from now. */

@@ -31,11 +31,19 @@ class Batch {
   }
 }
 
+/** A direct call that a keeper speaks for, and which one was told. */
+interface Spoken {
+  readonly call: Call;
+  readonly keeper: string;
+}
+
 export interface ReportsPorts {
   readonly host: string;
   readonly epoch: string;
   readonly control: Bus;
   readonly clock: Clock;
+  /** The scheduler that keeps a call's function now; undefined while none is heard of. */
+  keeperOf(call: Call): string | undefined;
   /** Sends what has changed, now. */
   announce(): void;
   /** True while answers are kept that could not be sent: nobody forgets a call before its caller has heard. */
@@ -48,7 +56,7 @@ export class Reports {
   readonly #ports: ReportsPorts;
   #batches = new Map<string, Batch>();
   /** Direct calls that their keepers speak for, by their ids. */
-  readonly #long = new Map<string, Call>();
+  readonly #long = new Map<string, Spoken>();
   #timer: Timer | undefined = undefined;
   #soon = false;
 
@@ -62,34 +70,42 @@ export class Reports {
 
   done(call: Call): void {
     if (call.head !== undefined) this.#note(call, "done", "placedDone");
-    if (call.toldLong && call.grant !== undefined) {
-      this.#long.delete(call.id);
-      this.#of(call.grant.keeper).longEnded.push(call.id);
-      this.#arm(false);
-    }
+    this.#silence(call);
   }
 
   /** A direct call that its keeper should speak for from now on. */
   long(call: Call): void {
-    if (call.grant === undefined) return;
-    this.#long.set(call.id, call);
-    this.#of(call.grant.keeper).long.push({ call: call.id, reply: call.reply });
-    this.#arm(false);
+    if (call.grant !== undefined) this.#speak({ call, keeper: this.#ports.keeperOf(call) ?? call.grant.keeper });
   }
 
   /** A direct call that left this host: its keeper need not speak for it any more. */
   left(call: Call): void {
-    if (!call.toldLong || call.grant === undefined) return;
+    this.#silence(call);
     call.toldLong = false;
-    this.#long.delete(call.id);
-    this.#of(call.grant.keeper).longEnded.push(call.id);
+  }
+
+  /** Tells keepers again of the direct calls that run on: a report may have been lost, or its keeper, or there is another by now. */
+  retell(): void {
+    for (const spoken of this.#long.values()) {
+      const keeper = this.#ports.keeperOf(spoken.call) ?? spoken.keeper;
+      if (keeper !== spoken.keeper) this.#of(spoken.keeper).longEnded.push(spoken.call.id);
+      this.#speak({ call: spoken.call, keeper });
+    }
+  }
+
+  #speak(spoken: Spoken): void {
+    const { call, keeper } = spoken;
+    this.#long.set(call.id, spoken);
+    this.#of(keeper).long.push({ call: call.id, reply: call.reply });
     this.#arm(false);
   }
 
-  /** Tells keepers again of the direct calls that run on: an earlier report may have been lost. */
-  retell(): void {
-    for (const { id, reply, grant } of this.#long.values()) if (grant !== undefined) this.#of(grant.keeper).long.push({ call: id, reply });
-    if (this.#long.size > 0) this.#arm(false);
+  #silence(call: Call): void {
+    const spoken = this.#long.get(call.id);
+    if (spoken === undefined) return;
+    this.#long.delete(call.id);
+    this.#of(spoken.keeper).longEnded.push(call.id);
+    this.#arm(false);
   }
 
   /** Sends everything now. */

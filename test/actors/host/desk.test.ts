@@ -1,7 +1,9 @@
 import test from "ava";
+import { rendezvous } from "../../../actors/kit/rendezvous.ts";
 import { timeOfCall } from "../../../protocol/call-id.ts";
 import { encode } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { nodeAnnouncement } from "../../../protocol/messages/host.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { bytesOf, type Rig, rig } from "./rig.ts";
 
@@ -244,6 +246,30 @@ test("a direct call older than 250 ms is reported to its keeper, and its end too
   t.is(long.reply.body, "slept");
   const ended = r.reports.find(({ longEnded }) => longEnded !== undefined);
   t.deepEqual(ended?.longEnded, [told[0]?.long?.[0]?.call]);
+});
+
+test("a scheduler that begins is told at once of the direct calls that it speaks for, and whoever did so before is told to stop", async (t) => {
+  const r = await rig(t);
+  await ready(r, "sleep", "1");
+  await r.grant("sleep");
+  const alive = (node: string, epoch: string) => r.outside.tell(nodeAnnouncement, ["scheduler", node], { node, epoch, draining: false });
+  const long = r.direct("sleep", "900");
+  await r.clock.advance(400);
+  const spoken = () => r.reports.flatMap(({ to, long: calls = [] }) => calls.map(() => to));
+  t.deepEqual(spoken(), ["k1"]);
+  alive("k1", "second life");
+  await r.clock.advance(LIMITS.announceEvery.value);
+  t.deepEqual(spoken(), ["k1", "k1"]);
+  // The function falls to this one.
+  t.is(rendezvous("main.sleep", ["k1", "h2"]), "h2");
+  alive("h2", "first life");
+  await r.clock.advance(LIMITS.announceEvery.value);
+  const ended = () => r.reports.flatMap(({ to, longEnded = [] }) => longEnded.map(() => to));
+  t.deepEqual(spoken(), ["k1", "k1", "h2"]);
+  t.deepEqual(ended(), ["k1"]);
+  await r.clock.advance(600);
+  t.is(long.reply.body, "slept");
+  t.deepEqual(ended(), ["k1", "h2"]);
 });
 
 test("direct calls that piled up while the process slept end as Unavailable, orders of that time are refused, and later ones served", async (t) => {
