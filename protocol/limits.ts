@@ -137,7 +137,7 @@ export const LIMITS = {
   scratch: limit(256 * MiB, "bytes", "writable files of one container (in memory)"),
   sharedMemory: limit(64 * MiB, "bytes", "shared memory files (/dev/shm) of one box, beside its scratch"),
   channelBacklog: limit(128 * MiB, "bytes", "bytes waiting to be read by a container; one that reads no more is ended"),
-  channelGrace: limit(250, "ms", "how long a container whose channel closed may take to exit by itself before it is killed"),
+  channelGrace: limit(1_000, "ms", "how long a container whose channel closed may take to exit by itself before it is killed"),
   outputTail: limit(4 * KiB, "bytes", "end of what a box writes outside its channel that is kept for crash messages"),
   outputRate: limit(1_024 * KiB, "bytes", "output outside the channel that is read per box and second; a flood waits"),
   lastOutput: limit(50, "ms", "how long the last output of an ended box is waited for"),

@@ -167,7 +167,8 @@ export class Container implements SandboxedContainer {
     if (gone.removed) return { kind: "stopped" };
     if (gone.lost) return { kind: "spawnerLost" };
     if (gone.oomKills > 0 && gone.code !== 0) return { kind: "outOfMemory" };
-    if (this.#deaf) return { kind: "protocol", detail: "it closed its channel" };
+    // It may have ended by itself before it was killed for its silence; on a busy machine that is heard of late.
+    if (this.#deaf && gone.signal === "SIGKILL") return { kind: "protocol", detail: "it closed its channel" };
     return gone.signal === null ? { kind: "exited", code: gone.code ?? -1 } : { kind: "signalled", signal: gone.signal };
   }
 

@@ -471,6 +471,24 @@ for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as con
     t.is(await (await Victim.start(sandbox, "node")).run("return 3"), 3);
   });
 
+  test.serial(`F100 ${kind}: how a container ended is told right, also when the spawner tells it late`, async (t) => {
+    const { sandbox, directory } = await openHostile(kind);
+    t.teardown(() => sandbox.close());
+    const { spawner } = JSON.parse(readFileSync(join(directory, "owner"), "utf8")) as { spawner: { pid: number } };
+    const ends: Record<string, EndCause> = {
+      "process.kill(process.pid, 'SIGSEGV')": { kind: "signalled", signal: "SIGSEGV" },
+      "process.reallyExit(4)": { kind: "exited", code: 4 },
+    };
+    for (const [code, cause] of Object.entries(ends)) {
+      const victim = await Victim.start(sandbox, "node");
+      process.kill(spawner.pid, "SIGSTOP");
+      victim.start(code);
+      const thaw = setTimeout(() => process.kill(spawner.pid, "SIGCONT"), LIMITS.channelGrace.value + 200);
+      t.deepEqual((await victim.ended).cause, cause);
+      clearTimeout(thaw);
+    }
+  });
+
   test.serial(`F100 ${kind}: after a spawner killed with -9 containers end as spawnerLost, and starting works again`, async (t) => {
     const { sandbox, directory } = await openHostile(kind);
     t.teardown(() => sandbox.close());
