@@ -19,6 +19,7 @@ import type { Reach } from "./reach.ts";
 import { FLAGS, type Runnable } from "./runnable.ts";
 import { seccompFilter } from "./seccomp.ts";
 import { networkFiles, stageRoot } from "./stage.ts";
+import { writeWhole } from "./whole-file.ts";
 
 interface Root {
   readonly path: string;
@@ -63,7 +64,8 @@ export class Bubblewrap implements Kind {
     if (root === undefined) throw new Fault("BootFailed", `This host has no ${runtime}.`);
     const reach = place.network ? await this.#reach() : undefined;
     const argumentsFile = join(place.directory, `arguments-${runtime}`);
-    writeFileSync(argumentsFile, this.#arguments(place, runtime, root, reach).join("\0"), { mode: 0o600 });
+    // Another box of the instance may be about to read it: half of these words would be a box with fewer walls.
+    writeWhole(argumentsFile, this.#arguments(place, runtime, root, reach).join("\0"), 0o600);
     const files = [argumentsFile];
     if (this.filtered) files.push(join(this.#directory, "filter"));
     const { before, after } = FLAGS[runtime];
@@ -78,7 +80,7 @@ export class Bubblewrap implements Kind {
     const outer = { environment, directory: "/", tellsPid: true };
     if (reach === undefined || this.#network === undefined) return { ...outer, argv: bornIn(doors, [...asUser(place.uid), ...box]), files };
     files.push(join(place.directory, "routes"));
-    writeFileSync(join(place.directory, "routes"), reach.orders, { mode: 0o600 });
+    writeWhole(join(place.directory, "routes"), reach.orders, 0o600);
     return {
       ...outer,
       argv: bornIn(doors, [...asUser(place.uid), ...joined(4 + files.length), ...box]),
@@ -141,6 +143,6 @@ function joined(routes: number): string[] {
 
 function resolvConf(place: Place, reach: Reach): Bound {
   const from = join(place.directory, "resolv.conf");
-  writeFileSync(from, `nameserver ${reach.resolver}\n`, { mode: 0o644 });
+  writeWhole(from, `nameserver ${reach.resolver}\n`, 0o644);
   return { from, to: "/etc/resolv.conf" };
 }

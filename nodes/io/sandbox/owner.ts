@@ -2,13 +2,14 @@
  * Whose run directory it is: one agent and its spawner, by pid and start time. A second live agent is refused;
  * the spawner of a dead one is ended before its leftovers are swept.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { killAll } from "./group-files.ts";
 import { alive, startTime } from "./process-table.ts";
+import { writeWhole } from "./whole-file.ts";
 
 export const OWNER_FILE = "owner";
 
@@ -31,9 +32,7 @@ function same(who: Identity): boolean {
 /** Writes down this process and its spawner as owners. */
 export function writeOwner(runDirectory: string, spawner?: number): void {
   const owner: Owner = { agent: identity(process.pid), ...(spawner === undefined ? {} : { spawner: identity(spawner) }) };
-  const beside = join(runDirectory, `${OWNER_FILE}.new`);
-  writeFileSync(beside, JSON.stringify(owner), { mode: 0o600 });
-  renameSync(beside, join(runDirectory, OWNER_FILE));
+  writeWhole(join(runDirectory, OWNER_FILE), JSON.stringify(owner), 0o600);
 }
 
 /** Makes sure that nobody else is at work here. Throws Conflict when a live agent is, be it this process. */

@@ -471,6 +471,16 @@ for (const kind of ["bubblewrap", "bubblewrap without groups", "process"] as con
     t.is(await (await Victim.start(sandbox, "node")).run("return 3"), 3);
   });
 
+  test.serial(`F100 ${kind}: containers of one instance that boot at the same time all boot`, async (t) => {
+    const { sandbox } = await openHostile(kind);
+    t.teardown(() => sandbox.close());
+    for (let round = 0; round < 8; round++) {
+      const victims = await Promise.all([0, 1, 2, 3].map(() => Victim.start(sandbox, "node", { instance: `crowd-${round}` })));
+      for (const [at, victim] of victims.entries()) t.is(await victim.run(`return ${at}`), at);
+      await Promise.all(victims.map((victim) => victim.container.stop()));
+    }
+  });
+
   test.serial(`F100 ${kind}: how a container ended is told right, also when the spawner tells it late`, async (t) => {
     const { sandbox, directory } = await openHostile(kind);
     t.teardown(() => sandbox.close());
