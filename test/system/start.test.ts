@@ -75,9 +75,9 @@ test.serial("a second npm start beside the first has a store of its own, and lea
   const second = begin(t, directory, [], home);
   t.true(await up(second.lines), second.lines.join("\n"));
   t.true(second.lines.some((line) => /in use by process \d+; this one has a store of its own/.test(line)));
-  for (const { child, exited } of [second, first]) {
+  for (const { child, exited, lines } of [second, first]) {
     child.kill("SIGINT");
-    t.is(await exited, 0);
+    t.is(await exited, 0, lines.join("\n"));
   }
   t.deepEqual(
     (await readdir(directory)).filter((name) => name.startsWith("pilotlight-")),
@@ -94,7 +94,7 @@ for (const signal of ["SIGINT", "SIGKILL"] as const) {
     t.true(await until(() => (lines.some((line) => line.startsWith("provoking")) ? true : undefined), 90_000), lines.join("\n"));
     t.true((await processesOf(directory)).length > 4);
     child.kill(signal);
-    t.is(await exited, signal === "SIGINT" ? 0 : null);
+    t.is(await exited, signal === "SIGINT" ? 0 : null, lines.join("\n"));
     t.deepEqual(await nothingLeft(directory), []);
   });
 }
