@@ -9,7 +9,7 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly kernel: string;
   readonly node: string;
-  /** Short id of the commit; with `+` when the checkout differs from it; undefined outside a checkout. */
+  /** Short id of the commit; with `+` when the checkout differs from it otherwise than by its record of figures; undefined outside a checkout. */
   readonly commit: string | undefined;
   /** One-minute load average before the first round: above the number of cores something else was running. */
   readonly loadBefore: number;
@@ -33,7 +33,7 @@ async function commitOf(root: string): Promise<string | undefined> {
   try {
     const [commit, changed] = await Promise.all([
       git("rev-parse", "--short", "HEAD"),
-      git("status", "--porcelain", "--untracked-files=no"),
+      git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/benchmarks.md"),
     ]);
     return changed === "" ? commit : `${commit}+`;
   } catch {
