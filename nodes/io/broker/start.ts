@@ -79,8 +79,10 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
     lastWords = (lastWords + text).slice(-4_096);
   });
   let over = false;
-  const exited = endOf(child).then((how) => {
+  const exited = endOf(child).then(async (how) => {
     over = true;
+    // Part of its end: whoever waits for that may look at the directory next, or remove it.
+    await removePorts(run);
     return how;
   });
   const ready = await until(
@@ -91,7 +93,6 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
   if (ready === undefined) {
     child.kill("SIGKILL");
     const how = await exited;
-    await removePorts(run);
     const why = await reason(lastWords, logFile);
     if (/address already in use/.test(why))
       throw new Fault("BadRequest", `port ${order.port} is in use by another program; give another with --port, or 0 for a free one`);
@@ -109,7 +110,6 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
       const killer = setTimeout(() => child.kill("SIGKILL"), LIMITS.brokerStop.value);
       await exited;
       clearTimeout(killer);
-      await removePorts(run);
     },
   };
 }
@@ -140,7 +140,7 @@ async function chosenPort(run: string, pid: number | undefined): Promise<number 
 }
 
 async function removePorts(run: string): Promise<void> {
-  for (const name of await readdir(run)) {
+  for (const name of await readdir(run).catch(() => [])) {
     if (name.endsWith(".ports") || name === "server.pid") await rm(join(run, name), { force: true });
   }
 }
