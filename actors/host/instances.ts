@@ -32,7 +32,6 @@ export interface InstancesOwner extends ContainersOwner {
 }
 
 export interface InstancesPorts {
-  readonly host: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

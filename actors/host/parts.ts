@@ -1,0 +1,206 @@
+/**
+ * The parts of a host, joined together: each says in its ports what it needs, and here is who gives it. Nothing is decided
+ * here. A part may name one that is made after it, since none calls another before all are made.
+ */
+import { RUNTIME_NAMES } from "../../protocol/runtimes.ts";
+import { Announcements } from "./announcements.ts";
+import type { Call } from "./call.ts";
+import { CallStamp } from "./call-stamp.ts";
+import { Counters } from "./counters.ts";
+import { CreateTimes } from "./create-times.ts";
+import { Desk } from "./desk.ts";
+import { Functions } from "./functions.ts";
+import { Gap } from "./gap.ts";
+import { HandedCalls } from "./handed.ts";
+import { Instances } from "./instances.ts";
+import { Loader } from "./loader.ts";
+import { Logs } from "./logs.ts";
+import { Losses } from "./losses.ts";
+import { Pool } from "./pool.ts";
+import type { HostOptions, HostPorts } from "./ports.ts";
+import { Records } from "./records.ts";
+import { Replies } from "./replies.ts";
+import { Reports } from "./reports.ts";
+import { Requests } from "./requests.ts";
+import { Runner } from "./runner.ts";
+import { Slots } from "./slots.ts";
+import { Supply } from "./supply.ts";
+import { Unfinished } from "./unfinished.ts";
+import { Versions } from "./versions.ts";
+
+/** MB of an instance when nobody says otherwise. */
+const INSTANCE_MB = 1_024;
+
+/** What the parts ask of the host's own life. */
+export interface Life {
+  readonly epoch: string;
+  /** True: orders, grants and provisions are taken. */
+  isTaking(): boolean;
+  /** True: everything is being ended. */
+  isEnding(): boolean;
+}
+
+export class Parts {
+  readonly counters = new Counters();
+  readonly functions = new Functions();
+  readonly stamp: CallStamp;
+  readonly replies: Replies;
+  readonly versions: Versions;
+  readonly gap: Gap;
+  readonly slots: Slots;
+  readonly records: Records;
+  readonly logs: Logs;
+  readonly requests: Requests;
+  readonly handed: HandedCalls;
+  readonly instances: Instances;
+  readonly supply: Supply;
+  readonly pool: Pool;
+  readonly announcements: Announcements;
+  readonly reports: Reports;
+  readonly runner: Runner;
+  readonly desk: Desk;
+  readonly losses: Losses;
+  readonly unfinished: Unfinished;
+
+  constructor(ports: HostPorts, options: HostOptions, life: Life) {
+    const { bus, control, clock, random, log, sandbox } = ports;
+    const { host, memoryMb, cores } = options;
+    const { epoch } = life;
+    const { counters, functions } = this;
+    const times = new CreateTimes();
+    this.stamp = new CallStamp(random.id(8));
+    this.replies = new Replies(bus, host, counters, () => this.announcements.isLost());
+    const { replies } = this;
+    this.versions = new Versions((account, name, version) => ports.versions(account, name, version));
+    this.gap = new Gap(clock.now());
+    this.slots = new Slots(functions);
+    const { slots } = this;
+    this.records = new Records({ host, control, clock, counters });
+    this.logs = new Logs({ host, control, clock, counters });
+    this.requests = new Requests({
+      host,
+      epoch,
+      bus,
+      clock,
+      counters,
+      data: ports.data,
+      violated: (container, what) => this.instances.violated(container, what),
+    });
+    this.handed = new HandedCalls({
+      host,
+      epoch,
+      bus,
+      control,
+      clock,
+      random,
+      replies,
+      counters,
+      undelivered: (reply) => this.requests.undelivered(reply),
+      schedulersChanged: () => {
+        this.announcements.full();
+        this.reports.retell();
+      },
+    });
+    this.instances = new Instances(
+      {
+        clock,
+        random,
+        log,
+        sandbox,
+        loader: new Loader(ports.code),
+        counters,
+        times,
+        memoryMb,
+        sparesPerInstance: options.sparesPerInstance ?? 1,
+      },
+      options.runtimes ?? Object.fromEntries(RUNTIME_NAMES.map((name) => [name, name])),
+      {
+        changed: (instance) => this.announcements.changed(instance),
+        gone: (instance) => this.announcements.gone(instance),
+        ready: (container) => this.runner.free(container),
+        unmade: (provision, fault, stack) => this.losses.unmade(provision, fault, stack),
+        lost: (container, slot, fault) => this.losses.lost(container, slot, fault),
+        warmLeft: () => this.pool.refill(),
+        result: (container, payload) => this.runner.result(container, payload),
+        failed: (container, isBadResult, thrown) => this.runner.failed(container, isBadResult, thrown),
+        givenBack: (container, number) => this.runner.givenBack(container, number),
+        output: (container, frame) => this.logs.output(container, frame),
+        request: (container, frame) => this.requests.request(container, frame),
+        late: () => counters.add("frames.late"),
+      },
+    );
+    const { instances } = this;
+    this.supply = new Supply({ counters, clock, instances, times, instanceMb: options.instanceMb ?? INSTANCE_MB });
+    const { supply } = this;
+    this.pool = new Pool(instances, options.pools);
+    this.announcements = new Announcements({
+      host,
+      epoch,
+      memoryMb,
+      cores,
+      network: sandbox.isolation.network !== "none",
+      control,
+      clock,
+      instances,
+      functions,
+      slots,
+      times,
+      isDraining: () => !life.isTaking(),
+      lost: (ms) => {
+        counters.add("clock.lost");
+        log.error("the host was silent until others declared it lost; it ends", { ms: Math.round(ms) });
+        ports.lost?.();
+      },
+    });
+    this.reports = new Reports({
+      host,
+      epoch,
+      control,
+      clock,
+      keeperOf: ({ slot }) => this.handed.keeperOf(slot.account, slot.function),
+      announce: () => this.announcements.flush(),
+      ownsAnswers: () => replies.hasLate,
+      dropped: (count) => count > 0 && counters.add("reports.dropped", count),
+    });
+    this.runner = new Runner({
+      clock,
+      log,
+      replies,
+      counters,
+      mapStack: (digest, stack) => ports.mapStack(digest, stack),
+      isOpen: () => !life.isEnding(),
+      isLost: () => this.announcements.isLost(),
+      digestOf: (slot) => slot.code?.digest,
+      changed: (instance) => this.announcements.changed(instance),
+      done: (call) => this.#done(call),
+      long: (call) => this.reports.long(call),
+      left: (container) => this.requests.left(container),
+      discard: (container) => instances.discard(container),
+    });
+    const { runner, handed } = this;
+    this.losses = new Losses({ counters, slots, supply, runner, isEnding: () => life.isEnding() });
+    this.unfinished = new Unfinished({ clock, runner, slots, handed });
+    this.desk = new Desk({
+      clock,
+      bus,
+      stamp: this.stamp,
+      slots,
+      supply,
+      runner,
+      replies,
+      counters,
+      handed,
+      left: (call) => this.reports.left(call),
+      announce: () => this.announcements.hurry(),
+      answersDirectly: options.answersDirectly ?? true,
+      isTaking: () => life.isTaking(),
+      isPilingUp: (now) => this.gap.isPilingUp(now),
+    });
+  }
+
+  #done(call: Call): void {
+    this.reports.done(call);
+    this.records.ended(call);
+    this.unfinished.look();
+  }
+}
