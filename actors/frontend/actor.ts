@@ -102,7 +102,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     const resolved = resolveCall(record, account, version, request.options, request.waitedMs);
     const key = slotKey(resolved.account, resolved.function, version, resolved.memoryMb);
     // A demand on the runtime is the keeper's to judge.
-    const to = resolved.runtimeWanted === undefined ? hot.borrow(key, record.settings.class !== "rare") : undefined;
+    const mayQueue = record.settings.class !== "rare";
+    const to = resolved.runtimeWanted === undefined ? hot.borrow(key, mayQueue, resolved.containers) : undefined;
     calls.place(
       {
         ...resolved,

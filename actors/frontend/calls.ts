@@ -36,6 +36,8 @@ interface HeldCall {
   /** Since it was last sent whole. */
   wasProbed: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
+  /** How it ended with the death of the host that had taken it, where the caller could not be told. */
+  untold: Fault | undefined;
 }
 
 export interface FrontendCallsPorts {
@@ -97,6 +99,7 @@ export class FrontendCalls {
       probeMs: PROBE_MS,
       wasProbed: false,
       taken: undefined,
+      untold: undefined,
     };
     this.#calls.set(number, call);
     if (hot !== undefined) this.#toHost(call, hot);
@@ -200,7 +203,8 @@ export class FrontendCalls {
           this.#ports.count("unplaced");
           this.#end(call, new Fault("Throttled", "no place was found in time", { retryAfterMs: 1_000 }));
         }
-      } else if (now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) {
+      } else if (call.untold !== undefined) this.#end(call, call.untold);
+      else if (now > call.waitUntil + call.head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) {
         // Its host is alive and says nothing of it any more: the report of its end was lost.
         this.#forget(call);
       }
@@ -263,7 +267,10 @@ export class FrontendCalls {
 
   #end(call: HeldCall, fault: Fault): void {
     // What is said now would be lost: the next sweep with a connection ends it.
-    if (!this.#ports.bus.connected) return;
+    if (!this.#ports.bus.connected) {
+      if (call.taken !== undefined) call.untold = fault;
+      return;
+    }
     this.#forget(call);
     this.#answer(call.reply, fault);
   }

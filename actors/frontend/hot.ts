@@ -54,11 +54,14 @@ export class HotIndex {
   /**
    * A host for a call of the key: one with an idle container, else, if `mayQueue`, the one with the shortest queue that is
    * worked off within one announcement. Undefined: the keeper should decide. Counts the call until the host announces again.
+   * `cap`: most containers of the function. Below one of its own, a host may not make another container for a call that is
+   * stuck there: only the keeper knows all of them.
    */
-  borrow(key: string, mayQueue: boolean): HotHost | undefined {
+  borrow(key: string, mayQueue: boolean, cap: number = LIMITS.containersPerFunction.value): HotHost | undefined {
     const hosts = this.#byKey.get(key);
     if (hosts === undefined) return undefined;
     let shortest: { readonly host: string; readonly place: Place; readonly waitMs: number } | undefined;
+    let containers = 0;
     for (const [host, place] of hosts) {
       let idle = 0;
       let serving = 0;
@@ -70,6 +73,7 @@ export class HotIndex {
         place.sent++;
         return { host, reason: "an idle container has the code" };
       }
+      containers += serving;
       if (!mayQueue || serving === 0) continue;
       const load = this.#loads.get(host)?.get(place.functionKey);
       // Nothing has run there yet: how long a call takes is not known.
@@ -77,7 +81,8 @@ export class HotIndex {
       const waitMs = (load.meanRunMs * (load.queued + place.sent - idle + 1)) / serving;
       if (waitMs <= LIMITS.announceEvery.value && (shortest === undefined || waitMs < shortest.waitMs)) shortest = { host, place, waitMs };
     }
-    if (shortest === undefined) return undefined;
+    const mayGrow = cap < LIMITS.containersPerFunction.value && containers < cap;
+    if (shortest === undefined || mayGrow) return undefined;
     shortest.place.sent++;
     return { host: shortest.host, reason: "the calls there are worked off within milliseconds" };
   }

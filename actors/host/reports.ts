@@ -8,7 +8,7 @@ import type { Bus } from "../kit/bus.ts";
 import type { Clock, Timer } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 
-/** Numbers in one report; more go into a second one. */
+/** Entries of each kind in one report, so that it is far below the broker's largest message; more go into a second one. */
 const BATCH = 4_096;
 
 class Batch {
@@ -29,7 +29,26 @@ class Batch {
     }
     return dropped;
   }
+
+  /** What one report says at a time, oldest first; nothing is left in the batch then. */
+  *reports(): Iterable<Report> {
+    const lists = [this.taken, this.done, this.placedTaken, this.placedDone, this.long, this.longEnded];
+    while (lists.some((list) => list.length > 0)) {
+      const long = this.long.splice(0, BATCH);
+      const longEnded = this.longEnded.splice(0, BATCH);
+      yield {
+        taken: this.taken.splice(0, BATCH),
+        done: this.done.splice(0, BATCH),
+        placedTaken: this.placedTaken.splice(0, BATCH),
+        placedDone: this.placedDone.splice(0, BATCH),
+        ...(long.length > 0 && { long }),
+        ...(longEnded.length > 0 && { longEnded }),
+      };
+    }
+  }
 }
+
+type Report = Omit<ReturnType<typeof callReport.body.parse>, "from" | "epoch">;
 
 /** A direct call that a keeper speaks for, and which one was told. */
 interface Spoken {
@@ -123,19 +142,8 @@ export class Reports {
     this.#batches = new Map();
     if (this.#ports.ownsAnswers()) this.#keepDone(batches);
     if ([...batches.values()].some((batch) => batch.placedTaken.length > 0 || batch.placedDone.length > 0)) this.#ports.announce();
-    for (const [node, batch] of batches) {
-      const { long, longEnded, taken, done, placedTaken, placedDone } = batch;
-      this.#ports.control.tell(callReport, [node], {
-        from: this.#ports.host,
-        epoch: this.#ports.epoch,
-        taken,
-        done,
-        placedTaken,
-        placedDone,
-        ...(long.length > 0 && { long }),
-        ...(longEnded.length > 0 && { longEnded }),
-      });
-    }
+    const { control, host: from, epoch } = this.#ports;
+    for (const [node, batch] of batches) for (const report of batch.reports()) control.tell(callReport, [node], { from, epoch, ...report });
   }
 
   close(): void {

@@ -143,8 +143,9 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       tenure.told(member.node, member);
     }),
     control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => {
-      // So is one that may keep functions that were kept here.
-      if (schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
+      const isNew = schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining });
+      // So is one that may keep functions that were kept here. Two that were given one name by mistake would answer each other for ever.
+      if (isNew && member.node !== node) announce();
       if (member.node !== node) tenure.told(member.node, member);
       if (tenure.look()) keeper.handOver();
     }),

@@ -3,6 +3,7 @@
 import { timeOfCall } from "../../protocol/call-id.ts";
 import { Fault } from "../../protocol/errors.ts";
 import {
+  cancelAtKeeper,
   cancelCall,
   describeHost,
   type Preload,
@@ -103,11 +104,25 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
         const named: NamedCall = { ...(id !== undefined && { id }), ...(reply !== undefined && { reply }) };
         if (ports.cancelWaiting(named)) return { cancelled: true };
         const order = { ...(id !== undefined && { call: id }), ...(reply !== undefined && { reply }) };
-        const answers = await fromAll((host) => control.ask(cancelOnHost, [host], order));
-        return { cancelled: answers.some((result) => result.status === "fulfilled" && result.value.answer.cancelled) };
+        const others = ports.schedulers.ids().filter((scheduler) => scheduler !== node);
+        const answers = [
+          ...others.map((scheduler) => control.ask(cancelAtKeeper, [scheduler], named)),
+          ...hosts.ids().map((host) => control.ask(cancelOnHost, [host], order)),
+        ];
+        // One that does not answer is not waited for once another has had the call.
+        const had = answers.map(async (answer) =>
+          (await answer).cancelled ? true : Promise.reject(new Fault("NotFound", "it is not there")),
+        );
+        return {
+          cancelled: await Promise.any(had).then(
+            () => true,
+            () => false,
+          ),
+        };
       },
       SCHEDULERS,
     ),
+    control.serve(cancelAtKeeper, [node], (named) => ({ cancelled: ports.cancelWaiting(named) })),
   ];
   return {
     async stop() {

@@ -140,11 +140,21 @@ export const showCall = request({
   meaning: "The record of one finished call, from its host's memory or from the call log.",
 });
 
+/** One of the two: the id, or what the caller itself knows, the subject on which it waits for the reply. */
+const NamedCallSchema = Strict({ id: Type.Optional(Id), reply: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })) });
+
 export const cancelCall = request({
   name: "cancel-call",
   subject: on("cancel"),
-  /** One of the two: the id, or what the caller itself knows, the subject on which it waits for the reply. */
-  request: Strict({ id: Type.Optional(Id), reply: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })) }),
+  request: NamedCallSchema,
   reply: Type.Object({ cancelled: Type.Boolean() }),
   meaning: "Ends a call that waits or runs, named by its id or by its reply subject; its caller gets Cancelled.",
+});
+
+export const cancelAtKeeper = request({
+  name: "cancel-at-keeper",
+  subject: (scheduler: string) => SUBJECT.node(scheduler, "cancel"),
+  request: NamedCallSchema,
+  reply: Type.Object({ cancelled: Type.Boolean() }),
+  meaning: "A scheduler asks another to end a call that may wait there.",
 });

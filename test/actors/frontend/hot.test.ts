@@ -115,3 +115,10 @@ test("what a full announcement does not name is forgotten", (t) => {
   index.announced({ ...announced({ full: true }), instances: [], functions: [] });
   t.is(index.borrow(KEY, true), undefined);
 });
+
+test("F025 below a function's own cap nothing is sent behind a busy container, since only its keeper may have another one made", (t) => {
+  const busy = (host: string) => ({ host, busy: 2, meanRunMs: 0.1 });
+  t.is(knowing(busy("a"), busy("b")).borrow(KEY, true, 5), undefined);
+  t.not(knowing(busy("a"), busy("b")).borrow(KEY, true, 4), undefined);
+  t.is(knowing({ idle: 1 }).borrow(KEY, true, 5)?.host, "host-1");
+});

@@ -1,5 +1,6 @@
 /** Nodes that start again under their old names, and calls that were on their way meanwhile. */
 import test from "ava";
+import { LIMITS } from "../../../protocol/limits.ts";
 import { openCallPath } from "../../support/call-path.ts";
 import { instance, warmInstance } from "../../support/fleet.ts";
 
@@ -84,8 +85,8 @@ test("a keeper speaks for a running call whose frontend died and came back, when
 
 test("a call waits no longer for a busy container than a new one takes, however short runs are on average", async (t) => {
   const { clock, host, caller, deploy } = await open();
-  // Of a rare function, since a frontend sends such calls behind the busy container by itself, and the host sees to them.
-  await deploy("echo", { containers: 8, class: "rare" });
+  // Below a cap of its own, since otherwise a frontend sends such calls behind the busy container by itself, and the host sees to them.
+  await deploy("echo", { containers: 8 });
   const functions = [{ account: "main", function: "echo", calls: 1, meanRunMs: 1, queued: 0 }];
   const busy = instance({ id: "i1", usedMb: 128, spares: 1, slots: [{ key: ECHO, idle: 0, busy: 1, loading: 0 }], code: ["main.echo.1"] });
   host.announce({ instances: [busy], functions });
@@ -126,4 +127,13 @@ test("a keeper that took a call before it heard of its frontend speaks for it wh
     caller.replies.map((reply) => reply.error),
     ["InstanceLost"],
   );
+});
+
+test("two schedulers that were given one name by mistake do not flood the broker", async (t) => {
+  const { clock, broker, startScheduler } = await open();
+  let announced = 0;
+  broker.tap(({ subject }) => void (subject === "_pilot.announce.scheduler.scheduler-1" && announced++));
+  await startScheduler("scheduler-1");
+  await clock.advance(1_000);
+  t.true(announced <= 4 * (1_000 / LIMITS.nodeHeartbeat.value), `${announced} announcements in a second`);
 });
