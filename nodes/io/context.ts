@@ -136,9 +136,11 @@ async function settle(layers: readonly Layer[], origin: string, environment: Nod
   const seedFile = who.nkey;
   const creds = who.creds === undefined ? undefined : await readNamed(atHome(who.creds, environment), "the credentials file");
   const nkeySeed = seedFile === undefined ? who.user_seed : (await readNamed(atHome(seedFile, environment), "the nkey file")).trim();
-  const cert = first("cert");
-  const key = first("key");
-  const ca = first("ca");
+  const file = (name: "cert" | "key" | "ca"): string | undefined => {
+    const path = first(name);
+    return path && atHome(path, environment);
+  };
+  const [cert, key, ca] = [file("cert"), file("key"), file("ca")];
   const inboxPrefix = first("inbox_prefix");
   return {
     servers: url.split(",").map((one) => bareUrl(one.trim())),

@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
@@ -91,9 +91,10 @@ async function contextOfSettings(settings: ConnectionSettings, store: Store): Pr
     nkey: nkeySeed === undefined || jwt !== undefined ? undefined : await keep("broker.nk", nkeySeed),
     user_jwt: jwt,
     user_seed: jwt === undefined ? undefined : nkeySeed,
-    cert: tls?.cert,
-    key: tls?.key,
-    ca: tls?.ca,
+    // Whoever reads the context stands in another directory.
+    cert: tls?.cert && resolve(tls.cert),
+    key: tls?.key && resolve(tls.key),
+    ca: tls?.ca && resolve(tls.ca),
     inbox_prefix: inboxPrefix,
   };
   return Object.fromEntries(Object.entries(entries).filter((entry): entry is [string, string] => entry[1] !== undefined));

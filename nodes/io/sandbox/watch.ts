@@ -7,7 +7,7 @@ import type { ContainerLimits, ContainerStats } from "../../../actors/instance/s
 import { LIMITS } from "../../../protocol/limits.ts";
 import { killAll } from "./group-files.ts";
 import type { GroupHandle } from "./groups.ts";
-import { type ProcessRow, processTable, treeOf } from "./process-table.ts";
+import { ownMemory, type ProcessRow, processTable, treeOf } from "./process-table.ts";
 
 const MB = 1024 * 1024;
 
@@ -51,7 +51,7 @@ class WatchedTree implements GroupHandle {
   look(table: ReadonlyMap<number, ProcessRow>): void {
     if (this.#limits === undefined) return;
     const rows = treeOf(this.#root, table);
-    const memory = sum(rows, "memoryBytes");
+    const memory = memoryOf(rows);
     this.#peak = Math.max(this.#peak, memory);
     const tooMuch = memory > this.#limits.memoryMb * MB;
     if (tooMuch) this.#kills += 1;
@@ -75,7 +75,7 @@ class WatchedTree implements GroupHandle {
 
   stats(): ContainerStats {
     const rows = treeOf(this.#root, processTable());
-    const memoryBytes = sum(rows, "memoryBytes");
+    const memoryBytes = memoryOf(rows);
     this.#peak = Math.max(this.#peak, memoryBytes);
     return { memoryBytes, memoryPeakBytes: this.#peak, cpuMicroseconds: sum(rows, "cpuMicroseconds"), processes: sum(rows, "threads") };
   }
@@ -105,6 +105,10 @@ class WatchedTree implements GroupHandle {
   }
 }
 
-function sum(rows: readonly ProcessRow[], field: "memoryBytes" | "cpuMicroseconds" | "threads"): number {
+function memoryOf(rows: readonly ProcessRow[]): number {
+  return rows.reduce((total, row) => total + ownMemory(row), 0);
+}
+
+function sum(rows: readonly ProcessRow[], field: "cpuMicroseconds" | "threads"): number {
   return rows.reduce((total, row) => total + row[field], 0);
 }

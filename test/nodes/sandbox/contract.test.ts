@@ -16,6 +16,7 @@ import { until } from "../../support/until.ts";
 import { groupsLeft, HOSTILE, type KindName, openHostile, processesWith, projectRoot, runDirectory, Victim } from "./hostile.ts";
 
 const NO_WALLS = "a plain process has no file view, process view or network of its own";
+const NO_USER = "without root a plain process is the agent's own user";
 const NOT_PROMISED: Record<KindName, Readonly<Record<string, string>>> = {
   bubblewrap: {},
   "bubblewrap without groups": {},
@@ -26,6 +27,15 @@ const NOT_PROMISED: Record<KindName, Readonly<Record<string, string>>> = {
     "cannot fill its disk": "the disk is the host's; only single files are bounded",
     "is denied namespaces, mounts and tracing": "there is no system call filter",
     "cannot write outside its scratch": NO_WALLS,
+    // Only root can give a container a user of its own.
+    ...(process.getuid?.() === 0
+      ? {}
+      : {
+          "cannot read what only the agent may": NO_USER,
+          "cannot read files of another instance": NO_USER,
+          "cannot change the code it was given": NO_USER,
+          "cannot signal the agent or another container": NO_USER,
+        }),
   },
 };
 
