@@ -37,6 +37,7 @@ export class Boxes {
 
   /** Boots one when it is its turn; `urgent`: somebody waits. Rejects with BootFailed; nothing of it is left then. */
   boot(instance: Instance, runtime: RuntimeName, group: GroupName, urgent: boolean): Promise<{ body: Box; ready: Ready }> {
+    let isAwaited = urgent;
     const start = async () => {
       await this.#parts.spawner.ready;
       const command = await this.#parts.kind.command(instance.place, runtime, this.#parts.groups?.doors(group) ?? []);
@@ -47,7 +48,7 @@ export class Boxes {
       });
       this.#parts.door.expect(box.id, (socket, rest) => box.attach(socket, rest));
       const ready = untilReady(box, born);
-      const shares = urgent ? SHARES.waited : SHARES.background;
+      const shares = isAwaited ? SHARES.waited : SHARES.background;
       this.#parts.spawner.link.send({ do: "box", id: box.id, ...command, group, instanceMb: instance.instanceMb, shares });
       const starved = setTimeout(() => this.favour(group), LIMITS.boot.value / 3);
       const said = await ready.finally(() => clearTimeout(starved));
@@ -56,7 +57,12 @@ export class Boxes {
       box.handle.weigh(group.container === ZYGOTE ? SHARES.waited : SHARES.background);
       return { body: box, ready: said };
     };
-    return this.#parts.boots.run(urgent, start, () => this.favour(group));
+    // Its group may not be made yet, while names are looked up for its network.
+    const hurry = () => {
+      isAwaited = true;
+      this.favour(group);
+    };
+    return this.#parts.boots.run(urgent, start, hurry);
   }
 
   #make(instance: Instance, group: GroupName): Box {
