@@ -1,5 +1,5 @@
 /** What `pilot doctor` looks at: each check gives rows with a verdict and, unless it is well, what to do. */
-import type { BrokerView, ServiceView } from "../nodes/io/probe.ts";
+import type { BrokerView, Edge, ServiceView } from "../nodes/io/probe.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { Host } from "./fleet.ts";
 
@@ -48,7 +48,13 @@ export function judgeBroker(view: BrokerView, origin: string, program?: string):
 }
 
 /** What callers without a credential may do. `ours`: a pilot up of this machine started the server. */
-export function judgeEdge(edge: "refused" | "public" | "internal", ours: boolean): Finding {
+export function judgeEdge(edge: Edge, ours: boolean): Finding {
+  if (edge === "unknown")
+    return warn(
+      "edge",
+      "what callers without a credential may do was not seen: no connection came about",
+      "ask the server with another client that gives no credential",
+    );
   if (edge === "internal")
     return fail(
       "edge",

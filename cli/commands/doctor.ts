@@ -47,12 +47,15 @@ const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((ro
 async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
   const findings: Finding[] = [];
   try {
-    const { origin, servers } = await settingsOf(cli, given);
+    const settings = await settingsOf(cli, given);
     await connected(cli, given, async (platform) => {
       const { pingServices, viewBroker, viewEdge } = await import("../../nodes/io/probe.ts");
       const view = await viewBroker(platform);
       const program = await programOf(cli, view.url);
-      findings.push(...judgeBroker(view, origin, program), judgeEdge(await viewEdge(servers), program?.startsWith("the server") === false));
+      findings.push(
+        ...judgeBroker(view, settings.origin, program),
+        judgeEdge(await viewEdge(settings), program?.startsWith("the server") === false),
+      );
       const services = await pingServices(platform, LIMITS.doctorPing.value);
       const { showFleet } = await import("../contracts.ts");
       const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {

@@ -1,7 +1,8 @@
 /** Looks at a broker from outside, for `pilot doctor`: what it is, and which of our services answer. */
-import { connect, RequestStrategy } from "nats";
+import { connect, NatsError, RequestStrategy } from "nats";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type BrokerFeatures, featuresOf } from "./broker/version.ts";
+import type { ConnectionSettings } from "./context.ts";
 import type { Connected } from "./nats.ts";
 
 export interface BrokerView {
@@ -49,15 +50,20 @@ async function viewJetStream(nc: Connected["nc"]): Promise<BrokerView["jetstream
   }
 }
 
+/** What who gives no credential may do on a server. */
+export type Edge = "refused" | "public" | "internal" | "unknown";
+
 /**
- * What who gives no credential may do on that server: `refused`, `public` subjects only, or hear `internal` ones too, which the
- * configuration of our own servers forbids.
+ * `refused`: nobody is let in so. `public`: public subjects only. `internal`: hears internal ones too, which the configuration of
+ * our own servers forbids. `unknown`: no connection came about, for another reason than that the server refused it.
  */
-export async function viewEdge(servers: readonly string[]): Promise<"refused" | "public" | "internal"> {
-  const nc = await connect({ servers: [...servers], reconnect: false, timeout: LIMITS.brokerProbe.value, name: "pilot doctor" }).catch(
-    () => undefined,
-  );
-  if (nc === undefined) return "refused";
+export async function viewEdge({ servers, tls }: Pick<ConnectionSettings, "servers" | "tls">): Promise<Edge> {
+  const options = { servers: [...servers], reconnect: false, timeout: LIMITS.brokerProbe.value, name: "pilot doctor" };
+  // The server's certificate is believed as ever; the client's own would be a credential.
+  const nc = await connect({ ...options, ...(tls?.ca !== undefined && { tls: { caFile: tls.ca } }) }).catch((thrown: unknown): Edge => {
+    return thrown instanceof NatsError && thrown.isAuthError() ? "refused" : "unknown";
+  });
+  if (typeof nc === "string") return nc;
   try {
     const permitted = new Promise<boolean>((resolve) => {
       nc.subscribe("_pilot.>", { callback: (error) => error !== null && resolve(false) });
