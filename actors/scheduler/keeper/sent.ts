@@ -126,14 +126,15 @@ export class Sent {
         // Its owner has answered by now, if there is one.
         this.#ports.answers.speakFor(call.head, call.reply, throttled("no host took the call in time"));
         this.#forget(call);
-      } else if (mayProbe && !call.isDoubtful && order !== undefined && order.absentSince === undefined && now > order.probeAt)
-        this.#probe(call, order);
+      } else if (mayProbe && !call.isDoubtful && order !== undefined && now > order.probeAt) this.#probe(call, order);
     }
   }
 
   #probe(call: KeptCall, order: Order): void {
     this.#ports.count("probed");
     order.probeAt = this.#ports.clock.now() + PROBE_MS;
+    // Nothing has come back since it was last sent: the host is not absent any more.
+    order.absentSince = undefined;
     call.hop++;
     this.#put(call, order, joinHead({ ...order.head, probe: true }, NOTHING));
   }
@@ -145,9 +146,10 @@ export class Sent {
     this.#ports.count("absent");
     if (!hosts.has(order.host) || fleet.host(order.host) === undefined || clock.now() - order.absentSince > LIMITS.absentHost.value)
       return this.#refused(call, order, `host ${order.host} was lost`);
-    call.hop++;
+    const hop = ++call.hop;
     clock.after(RETRY_MS, () => {
-      if (this.#calls.get(call.number) !== call || call.taken !== undefined || call.order === undefined) return;
+      // Where it was asked about meanwhile, the answer decides: it must not be on its way again by then.
+      if (this.#calls.get(call.number) !== call || call.taken !== undefined || call.order === undefined || call.hop !== hop) return;
       // Asked first, since it finds out whether this process was away meanwhile, and another has placed the call.
       if (this.#ports.mayPlace() && !call.isDoubtful) this.#transmit(call, call.order);
       else this.#again(call, `host ${call.order.host} was absent`);
@@ -180,6 +182,7 @@ export class Sent {
   }
 
   #transmit(call: KeptCall, order: Order): void {
+    order.probeAt = this.#ports.clock.now() + PROBE_MS;
     if (call.body !== undefined) this.#put(call, order, joinHead(order.head, call.body));
   }
 

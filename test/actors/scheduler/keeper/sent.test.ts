@@ -6,6 +6,7 @@ import { Held } from "../../../../actors/scheduler/keeper/held.ts";
 import { type KeptCall, keptCall } from "../../../../actors/scheduler/keeper/kept-call.ts";
 import { LongCalls } from "../../../../actors/scheduler/keeper/long.ts";
 import { Sent } from "../../../../actors/scheduler/keeper/sent.ts";
+import { encode } from "../../../../protocol/codec.ts";
 import { LIMITS } from "../../../../protocol/limits.ts";
 import type { CallHead } from "../../../../protocol/messages/call.ts";
 import { SUBJECT } from "../../../../protocol/subjects.ts";
@@ -34,7 +35,8 @@ const HEAD: CallHead = {
   idempotent: false,
 };
 
-test("an order that is to be tried again is given up when its keeper may not place any more, since another may have done so", async (t) => {
+/** One order is on its way to the host h1, where nobody listens yet. */
+function open() {
   const clock = new ManualClock();
   const broker = new MemoryBroker(clock);
   const bus = new MemoryBus(broker, "k1");
@@ -44,7 +46,7 @@ test("an order that is to be tried again is given up when its keeper may not pla
   fleet.announced(announcement());
   const again: KeptCall[] = [];
   const held = new Held();
-  let mayPlace = true;
+  const may = { place: true };
   const answers = new Answers({
     bus,
     control: bus,
@@ -62,25 +64,50 @@ test("an order that is to be tried again is given up when its keeper may not pla
     node: "k1",
     held,
     answers,
-    mayPlace: () => mayPlace,
+    mayPlace: () => may.place,
     again: (call) => again.push(call),
     count: () => undefined,
   });
   bus.listen(SUBJECT.backAll("k1"), {}, (message) => sent.cameBack(message));
-  let orders = 0;
-  broker.tap(({ subject }) => void (subject === "_pilot.host.h1" && orders++));
   const needs = { runtime: "node" as const, network: false, version: undefined };
   const call = keptCall(HEAD, new Uint8Array(1), { number: 5, back: "_pilot.back.f1.1.1.x", reply: "_INBOX.x", needs, now: 0 });
   sent.send(call, { kind: "place", host: "h1", rung: "warm", estimateMs: 1, reason: "a test" }, HEAD);
+  return { clock, broker, hosts, fleet, sent, call, again, may };
+}
+
+test("an order that is to be tried again is given up when its keeper may not place any more, since another may have done so", async (t) => {
+  const { clock, broker, hosts, fleet, sent, call, again, may } = open();
+  t.teardown(() => hosts.stop());
+  let orders = 0;
+  broker.tap(({ subject }) => void (subject === "_pilot.host.h1" && orders++));
   await clock.advance(150);
   t.is(orders, 2);
-  mayPlace = false;
+  may.place = false;
   await clock.advance(500);
   t.is(orders, 2);
   t.deepEqual(again, [call]);
   t.is(sent.size, 0);
   t.is(fleet.outstanding, 0);
-  hosts.stop();
+});
+
+test("an order that was lost on the way after its host had looked absent is asked after all the same", async (t) => {
+  const { clock, broker, hosts, sent, call, again } = open();
+  t.teardown(() => hosts.stop());
+  await clock.advance(50);
+  broker.fault = (packet, to) => (to === "h1" && packet.body.length > 0 ? "drop" : undefined);
+  const host = new MemoryBus(broker, "h1");
+  host.listen(SUBJECT.host("h1"), {}, (message) =>
+    host.send(message.reply, encode({ refused: "no-container", reason: "this call never came here" })),
+  );
+  await clock.advance(150);
+  t.deepEqual(again, []);
+  broker.fault = () => undefined;
+  for (let step = 0; step < 20; step++) {
+    hosts.heard({ id: "h1", epoch: "e1", draining: false });
+    sent.sweep(true);
+    await clock.advance(50);
+  }
+  t.deepEqual(again, [call]);
 });
 
 test("a long direct call whose end was not told is forgotten after three tellings that do not name it; one that is told again is not", (t) => {
