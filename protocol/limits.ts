@@ -147,6 +147,11 @@ export const LIMITS = {
   instanceSlots: limit(10_000, "count", "instances of one host, each with its own user id, else BootFailed"),
   spawnerStarts: limit(5, "count", "attempts to start a spawner before the host gives up, else BootFailed"),
   spawnerBeat: limit(1_000, "ms", "how often a spawner is asked for a sign of life"),
+  nameLookup: limit(
+    1_000,
+    "ms",
+    "how long a box with a network waits for the address of a broker that is given by name; then the last known one counts",
+  ),
   spawnerSilence: limit(5_000, "ms", "a spawner that says nothing for this long is killed and replaced; every container ends with it"),
   clear: limit(10_000, "ms", "how long the processes and groups of an ended container may take to vanish before it is reported"),
   memoryLook: limit(200, "ms", "how often memory is looked at where there are no control groups"),

@@ -10,6 +10,7 @@ import { headers, type NatsConnection, NatsError, type ObjectInfo, type ObjectSt
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { sha256 } from "../bundle/bundle.ts";
+import { within } from "../within.ts";
 
 const CODE_BUCKET = "pilot_code";
 
@@ -58,7 +59,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
   const counts = { uploads: 0, downloads: 0, corrupt: 0 };
 
   async function find(name: string): Promise<ObjectInfo | undefined> {
-    const info = await within(objects.info(name), "the broker did not answer");
+    const info = await within(objects.info(name), LIMITS.control.value, "the broker did not answer");
     return info === null || info.deleted ? undefined : info;
   }
 
@@ -211,7 +212,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
 
 /** The library's way asks the leader, so it finds what a replica does not have yet. */
 async function readByClient(objects: ObjectStore, name: string, most: number): Promise<Uint8Array> {
-  const found = await within(objects.get(name), "the broker did not answer");
+  const found = await within(objects.get(name), LIMITS.control.value, "the broker did not answer");
   if (found === null) throw new Error("it was removed meanwhile");
   // Its failure is also told by the stream; unheard it would end the process.
   found.error.catch(() => undefined);
@@ -220,7 +221,7 @@ async function readByClient(objects: ObjectStore, name: string, most: number): P
   let size = 0;
   try {
     for (;;) {
-      const { done, value } = await within(reader.read(), "a chunk did not come");
+      const { done, value } = await within(reader.read(), LIMITS.control.value, "a chunk did not come");
       if (done) return Buffer.concat(parts, size);
       size += value.length;
       if (size > most) throw new Error(`it has more than the ${most} bytes that are allowed`);
@@ -251,18 +252,6 @@ function base64url(bytes: Buffer): string {
 
 function check(digest: string): void {
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new Fault("BadRequest", "A digest is 64 hexadecimal digits in lower case.");
-}
-
-async function within<T>(step: Promise<T>, otherwise: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${otherwise} within ${LIMITS.control.value} ms`)), LIMITS.control.value);
-  });
-  try {
-    return await Promise.race([step, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function said(thrown: unknown): string {

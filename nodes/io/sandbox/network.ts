@@ -10,6 +10,8 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Fault } from "../../../protocol/errors.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
+import { within } from "../within.ts";
 import { asUser, bornIn, type Place } from "./kind.ts";
 import { type Reach, reachOf } from "./reach.ts";
 
@@ -73,7 +75,8 @@ export class Network {
   async #addresses(host: string): Promise<readonly string[]> {
     if (isIP(host) !== 0) return [host];
     try {
-      const rows = await lookup(host, { all: true });
+      // A boot that waits holds up others.
+      const rows = await within(lookup(host, { all: true }), LIMITS.nameLookup.value, `${host} is not answered for`);
       this.#found.set(
         host,
         rows.map((row) => row.address),
