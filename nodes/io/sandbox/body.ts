@@ -27,6 +27,8 @@ export abstract class Body {
   readonly id: string;
   readonly group: GroupName;
   readonly gone: Promise<Gone>;
+  /** Of its first process, once that is known. */
+  pid: number | undefined;
   handle: GroupHandle | undefined;
   channel: Channel | undefined;
   /** Set once somebody wants its frames; before, they are dropped. */
@@ -109,7 +111,6 @@ export abstract class Body {
 /** A body whose first process is known to the agent's spawner. */
 export class Box extends Body {
   readonly #backUp: () => void;
-  pid: number | undefined;
   onBorn: () => void = () => {};
 
   /** `backUp` asks the spawner to finish the kill. */
@@ -131,7 +132,6 @@ export class Box extends Body {
 /** A fork: its zygote tells how its process ended, the agent kills what is left of its group, the spawner empties and removes it. */
 export class Fork extends Body {
   readonly #clear: (fork: Fork) => Promise<Partial<Gone>>;
-  pid: number | undefined;
   #clearing = false;
   #end: Pick<Gone, "code" | "signal"> | undefined;
 

@@ -9,6 +9,7 @@ import { FRAME, type Frame } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import type { Body, Gone } from "./body.ts";
 import type { Closed } from "./channel.ts";
+import { alive } from "./process-table.ts";
 
 /** Everything after `ready`; how a fork ends is its zygote's word. */
 const SAYABLE: ReadonlySet<number> = new Set(Object.values(FRAME).filter((type) => type > FRAME.ready && type !== FRAME.forkEnded));
@@ -135,7 +136,7 @@ export class Container implements SandboxedContainer {
     else {
       // Its exit is reported in a moment and says more. One that lives on without a channel is of no use.
       const timer = setTimeout(() => {
-        this.#deaf = true;
+        this.#deaf = this.#body.pid === undefined || alive(this.#body.pid);
         this.#body.kill();
       }, LIMITS.channelGrace.value);
       void this.#body.gone.then(() => clearTimeout(timer));
@@ -169,7 +170,9 @@ export class Container implements SandboxedContainer {
     if (gone.oomKills > 0 && gone.code !== 0) return { kind: "outOfMemory" };
     // It may have ended by itself before it was killed for its silence; on a busy machine that is heard of late.
     if (this.#deaf && gone.signal === "SIGKILL") return { kind: "protocol", detail: "it closed its channel" };
-    return gone.signal === null ? { kind: "exited", code: gone.code ?? -1 } : { kind: "signalled", signal: gone.signal };
+    // Of a fork whose zygote was killed nobody is left to tell how it ended: with it.
+    if (gone.code === null) return { kind: "signalled", signal: gone.signal ?? "SIGKILL" };
+    return gone.signal === null ? { kind: "exited", code: gone.code } : { kind: "signalled", signal: gone.signal };
   }
 
   #tell(end: { readonly cause: EndCause; readonly output: string }): void {
