@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { RuntimeName } from "../protocol/runtimes.ts";
-import type { Role } from "../protocol/subjects.ts";
+import type { NodeRole, Role } from "../protocol/subjects.ts";
 import { inspectBroker, markOf, writeContexts } from "./io/broker/borrowed.ts";
 import type { FoundBroker } from "./io/broker/find.ts";
 import { findBroker } from "./io/broker/find.ts";
@@ -26,8 +26,6 @@ import type { Part } from "./supervisor/part.ts";
 import { type RoleEnvironment, roleEnvironment } from "./supervisor/role-environment.ts";
 import { rolePart } from "./supervisor/role-part.ts";
 import { type Supervision, supervise } from "./supervisor/supervisor.ts";
-
-export type NodeRole = "scheduler" | "frontend" | "host";
 
 /** Everything has a default. */
 export interface UpOptions {

@@ -18,6 +18,12 @@ export const SUBJECT = {
   fnAll: "pilot.fn.>",
   inline: (account: string): string => `pilot.inline.${account}`,
   inlineAll: "pilot.inline.>",
+  /** One part of a body too large for a message, under an id that only its owner knows: stored before the call, read after the reply. */
+  bodyPart: (account: string, verb: "put" | "get", id: string, part: number): string => `pilot.body.${account}.${verb}.${id}.${part}`,
+  bodyAll: "pilot.body.>",
+  /** A caller ends its own call; the body is the subject on which it waits for the reply. */
+  cancel: (account: string): string => `pilot.cancel.${account}`,
+  cancelAll: "pilot.cancel.*",
   /** Where `context.publish(subject)` of a function of that account goes. */
   pub: (account: string, subject: string): string => `pilot.pub.${account}.${subject}`,
   // calls on their way
@@ -41,7 +47,14 @@ export const SUBJECT = {
   logsAll: "_pilot.logs.>",
 } as const;
 
-export type Role = "frontend" | "scheduler" | "host" | "operator" | "anonymous";
+/** Roles of nodes: what a node process may be. */
+export const NODE_ROLES = ["scheduler", "frontend", "host", "gateway"] as const;
+export type NodeRole = (typeof NODE_ROLES)[number];
+/** Whoever holds a credential of the broker. */
+export type Role = NodeRole | "operator" | "anonymous";
+
+/** The public subjects: what anybody who may call functions at all may publish to. */
+const CALLERS = ["pilot.fn.>", "pilot.inline.>", "pilot.body.>", "pilot.cancel.>"];
 
 /** What a public call subject names, or why it names nothing. */
 export type CallTarget =
@@ -134,13 +147,18 @@ export function permissionsOf(role: Role, node: string): Permissions {
   const replies = ["_INBOX.>", "_R_.>", "_pilot.inbox.>", "_pilot.back.>", "_pilot.report.*"];
   switch (role) {
     case "anonymous":
-      return { publish: ["pilot.fn.>", "pilot.inline.>"], subscribe: ["_INBOX.>", "pilot.pub.>"] };
+      return { publish: CALLERS, subscribe: ["_INBOX.>", "pilot.pub.>"] };
+    case "gateway":
+      return {
+        publish: [...CALLERS, `_pilot.announce.gateway.${node}`, "_pilot.service.fleet.show"],
+        subscribe: [...own, "_INBOX.gateway.>"],
+      };
     case "operator":
       return { publish: [">"], subscribe: [">"] };
     case "frontend":
       return {
         publish: [...replies, ...READ, "_pilot.host.*", "_pilot.keeper.*", `_pilot.announce.frontend.${node}`, "$O.pilot_inline.>"],
-        subscribe: [...own, SUBJECT.fnAll, SUBJECT.inlineAll, SUBJECT.desk],
+        subscribe: [...own, SUBJECT.fnAll, SUBJECT.inlineAll, SUBJECT.bodyAll, SUBJECT.cancelAll, SUBJECT.desk],
       };
     case "scheduler":
       return {

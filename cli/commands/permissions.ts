@@ -5,7 +5,7 @@ import { line } from "../context.ts";
 import { JSON_FLAG } from "../flags.ts";
 import { answer } from "../output.ts";
 
-const ROLES: readonly Role[] = ["operator", "frontend", "scheduler", "host", "anonymous"];
+const ROLES: readonly Role[] = ["operator", "frontend", "scheduler", "host", "gateway", "anonymous"];
 
 export const permissions = localCommand({
   brief: "Print the users and rights that a NATS server of yours needs for pilot up --server",

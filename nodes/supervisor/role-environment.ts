@@ -1,9 +1,10 @@
 /** What a node is told by its environment: written by the supervisor, read by the node's entry. The two ends are one file. */
 import { Fault } from "../../protocol/errors.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../../protocol/runtimes.ts";
+import { NODE_ROLES, type NodeRole } from "../../protocol/subjects.ts";
 
 export interface RoleEnvironment {
-  readonly role: "scheduler" | "frontend" | "host";
+  readonly role: NodeRole;
   /** Node id, for example `host-1`. */
   readonly node: string;
   /** Path of the NATS context file with this node's credential. */
@@ -54,7 +55,7 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     warm[one("PILOT_WARM", runtime, RUNTIME_NAMES)] = Number(count);
   }
   return {
-    role: one("PILOT_ROLE", need("PILOT_ROLE"), ["scheduler", "frontend", "host"]),
+    role: one("PILOT_ROLE", need("PILOT_ROLE"), NODE_ROLES),
     node: need("PILOT_NODE"),
     context: need("PILOT_CONTEXT"),
     store: need("PILOT_STORE"),

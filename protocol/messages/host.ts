@@ -60,10 +60,10 @@ export const hostAnnouncement = event({
   meaning: "What a host has, every 500 ms in full and within 20 ms of a change in part.",
 });
 
-/** Frontends and schedulers: I am here, and so many others are, as I see it. */
+/** Frontends, schedulers and gateways: I am here, and so many others are, as I see it. */
 export const nodeAnnouncement = event({
   name: "node-announcement",
-  subject: (role: "frontend" | "scheduler", node: string) => SUBJECT.announce(role, node),
+  subject: (role: "frontend" | "scheduler" | "gateway", node: string) => SUBJECT.announce(role, node),
   body: Type.Object({
     node: Id,
     epoch: Type.String({ maxLength: 32 }),
@@ -72,7 +72,7 @@ export const nodeAnnouncement = event({
     hosts: Type.Optional(Count),
     schedulers: Type.Optional(Count),
   }),
-  meaning: "A frontend or scheduler is alive, and counts so many among the living.",
+  meaning: "A frontend, scheduler or gateway is alive, and counts so many among the living.",
 });
 
 export const hostLost = event({

@@ -2,12 +2,11 @@
 import { CALL_HEADERS, REPLY_HEADERS } from "../../protocol/headers.ts";
 import { CONTRACTS } from "../../protocol/messages/index.ts";
 import { inlineRequest } from "../../protocol/messages/inline.ts";
-import { permissionsOf, type Role, SUBJECT } from "../../protocol/subjects.ts";
+import { NODE_ROLES, permissionsOf, type Role, SUBJECT } from "../../protocol/subjects.ts";
 import { SHARED, shape } from "./shape.ts";
 import { code, GENERATED, table } from "./table.ts";
 
-const ROLES: readonly Role[] = ["anonymous", "operator", "frontend", "scheduler", "host"];
-const NODE_ROLES: readonly Role[] = ["frontend", "scheduler", "host"];
+const ROLES: readonly Role[] = ["anonymous", "operator", "gateway", "frontend", "scheduler", "host"];
 
 /** What each row of SUBJECT is for. A row without a sentence does not compile. */
 const MEANINGS: Readonly<Record<keyof typeof SUBJECT, string>> = {
@@ -16,6 +15,10 @@ const MEANINGS: Readonly<Record<keyof typeof SUBJECT, string>> = {
     "Where frontends listen for calls (queue group `desk`); a host with a grant listens on the function's own subject in the same group.",
   inline: "A call with its code in the request.",
   inlineAll: "Where frontends listen for such calls.",
+  bodyPart: "One part of a body that is too large for a message (a claim check): put before the call, got after the reply.",
+  bodyAll: "Where frontends listen for parts of bodies (queue group `frontends`).",
+  cancel: "A caller ends its own call: the body is the subject on which it waits for the reply.",
+  cancelAll: "Where frontends listen for that (queue group `frontends`).",
   pub: "Where `context.publish(subject, …)` of a function of that account goes.",
   host: "A placed call on its way to a host. Left only at exit.",
   keeper: "A call on its way to the waiting room of its function.",
@@ -91,7 +94,7 @@ ${table(
 ## Permissions
 
 What the broker allows each role; \`<node>\` is the id of the node that holds the credential. Beside
-this the broker that we start denies everybody but the operator the inbox \`_INBOX.operator.>\`.
+this the broker that we start denies everybody but the operator the inbox \`_INBOX.operator.>\`, and all but the operator and the gateways \`_INBOX.gateway.>\`.
 
 ${ROLES.map(permissions).join("\n\n")}
 `;

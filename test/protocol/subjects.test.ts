@@ -89,7 +89,7 @@ test("an anonymous caller can publish calls and nothing else, and hear no intern
 });
 
 test("no node can hear another role's inbox, take another node's orders, or speak in its name", (t) => {
-  const roles: Role[] = ["frontend", "scheduler", "host"];
+  const roles: Role[] = ["frontend", "scheduler", "host", "gateway"];
   for (const role of roles) {
     const { publish, subscribe } = permissionsOf(role, "n1");
     for (const other of roles) if (other !== role) t.false(allows(subscribe, `${inboxOf(other, "n2")}.x`), `${role} hears ${other}`);

@@ -2,7 +2,7 @@
  * The text of the server's configuration; pure. Permissions come from protocol/subjects.ts.
  *
  * C1  Everybody who gives no credential is `anonymous`: public subjects and inboxes only (law 9).
- * C2  Replies to the operator's calls come below OPERATOR_INBOX, which the anonymous may not hear although it hears other inboxes.
+ * C2  Replies to the operator's and the gateways' calls come below inboxes of theirs, which the anonymous may not hear although it hears others.
  * C3  A hung client is dropped within about 3 s on 2.10 and later (ping 1 s, twice).
  */
 import { LIMITS } from "../../../protocol/limits.ts";
@@ -36,6 +36,8 @@ export interface BrokerConfig {
 
 /** Where replies to the operator's calls arrive: an inbox like any caller's, but nobody else's. */
 export const OPERATOR_INBOX = "_INBOX.operator";
+/** The same for the calls of gateways. */
+export const GATEWAY_INBOX = "_INBOX.gateway";
 
 /** The whole configuration file. Throws RangeError when a value has a control character, which the format cannot hold. */
 export function brokerConfig(config: BrokerConfig): string {
@@ -102,7 +104,8 @@ no_auth_user: anonymous
 
 function userLine(user: BrokerUser): string {
   const { publish, subscribe } = permissionsOf(user.role, user.node);
-  const hears = user.role === "operator" ? list(subscribe) : `{ allow: ${list(subscribe)}, deny: ${list([`${OPERATOR_INBOX}.>`])} }`;
+  const others = [OPERATOR_INBOX, ...(user.role === "gateway" ? [] : [GATEWAY_INBOX])].map((inbox) => `${inbox}.>`);
+  const hears = user.role === "operator" ? list(subscribe) : `{ allow: ${list(subscribe)}, deny: ${list(others)} }`;
   return `{ user: ${text(user.user)}, password: ${text(user.password)}, permissions: { publish: ${list(publish)}, subscribe: ${hears} } }`;
 }
 
