@@ -17,9 +17,15 @@ export interface RoleEnvironment {
   readonly direct: boolean;
   /** Warm instances to keep per runtime; a runtime that is not named has the host's own default. */
   readonly warm: Readonly<Partial<Record<RuntimeName, number>>>;
+  /** Of a gateway: where it listens, as `address:port`; port 0 lets the system choose. Absent: 127.0.0.1:8080. */
+  readonly http?: string;
+  /** Of a gateway: path of a file with the token that callers must send; needed for an address that is not loopback. */
+  readonly httpTokenFile?: string;
+  /** Of a scheduler: how many servers keep each stream. Absent: three in a cluster of three or more, else one. */
+  readonly replicas?: number;
 }
 
-/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM. */
+/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM, and where they are given PILOT_HTTP, PILOT_HTTP_TOKEN_FILE, PILOT_REPLICAS. */
 export function roleEnvironment(settings: RoleEnvironment): Record<string, string> {
   return {
     PILOT_ROLE: settings.role,
@@ -32,6 +38,9 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
     PILOT_WARM: Object.entries(settings.warm)
       .map(([runtime, count]) => `${runtime}=${count}`)
       .join(","),
+    ...(settings.http !== undefined && { PILOT_HTTP: settings.http }),
+    ...(settings.httpTokenFile !== undefined && { PILOT_HTTP_TOKEN_FILE: settings.httpTokenFile }),
+    ...(settings.replicas !== undefined && { PILOT_REPLICAS: String(settings.replicas) }),
   };
 }
 
@@ -39,7 +48,8 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
 export function readRoleEnvironment(variables: Readonly<Record<string, string | undefined>>): RoleEnvironment {
   const need = (name: string): string => {
     const value = variables[name];
-    if (value === undefined || value === "") throw new Fault("BadRequest", `${name} is not set; nodes are started by pilot up`);
+    if (value === undefined || value === "")
+      throw new Fault("BadRequest", `${name} is not set; nodes are started by pilot up and pilot node run`);
     return value;
   };
   const one = <T extends string>(name: string, value: string, allowed: readonly T[]): T => {
@@ -54,6 +64,9 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     if (!/^\d{1,6}$/.test(count)) throw new Fault("BadRequest", `PILOT_WARM has ${part}; write node=2,python=1`);
     warm[one("PILOT_WARM", runtime, RUNTIME_NAMES)] = Number(count);
   }
+  const { PILOT_HTTP: http, PILOT_HTTP_TOKEN_FILE: httpTokenFile, PILOT_REPLICAS: replicas } = variables;
+  if (replicas !== undefined && !/^[1-5]$/.test(replicas))
+    throw new Fault("BadRequest", `PILOT_REPLICAS is ${replicas}; it must be 1 to 5`);
   return {
     role: one("PILOT_ROLE", need("PILOT_ROLE"), NODE_ROLES),
     node: need("PILOT_NODE"),
@@ -63,5 +76,8 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     sandbox: one("PILOT_SANDBOX", variables["PILOT_SANDBOX"] ?? "auto", ["auto", "bubblewrap", "process"]),
     direct: one("PILOT_DIRECT", variables["PILOT_DIRECT"] ?? "on", ["on", "off"]) === "on",
     warm,
+    ...(http !== undefined && http !== "" && { http }),
+    ...(httpTokenFile !== undefined && httpTokenFile !== "" && { httpTokenFile }),
+    ...(replicas !== undefined && { replicas: Number(replicas) }),
   };
 }
