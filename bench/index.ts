@@ -13,6 +13,7 @@ import { writeRecord } from "./engine/record.ts";
 import { fails, jsonLine, markdown, type Report, tableText } from "./engine/report.ts";
 import { projectRoot } from "./engine/root.ts";
 import { event } from "./event.ts";
+import { instances } from "./instances.ts";
 import { peers } from "./peers.ts";
 import { queueing } from "./queueing.ts";
 import { rungs } from "./rungs.ts";
@@ -20,7 +21,7 @@ import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
 import { warm } from "./warm.ts";
 
-const QUESTIONS: Readonly<Record<string, Question>> = { warm, peers, rungs, event, boots, queueing, storm, scale };
+const QUESTIONS: Readonly<Record<string, Question>> = { warm, peers, rungs, event, boots, queueing, storm, scale, instances };
 
 const ROUNDS = 8;
 const QUICK_ROUNDS = 3;

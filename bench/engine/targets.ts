@@ -39,6 +39,7 @@ export const TARGETS = {
   "queue-90": less(5.5, 4.5),
   "functions-p50": less(1.25, 1.1),
   "functions-throughput": more(0.8, 0.9),
+  "instances-p50": less(1.5, 1.2),
   "idle-memory": less(1.25, 1.1),
   "spare-node": less(6, 4),
   "spare-python": less(4, 2),
