@@ -62,6 +62,8 @@ export const LIMITS = {
   aheadBody: limit(16 * KiB, "bytes", "largest body that is sent ahead"),
   hostQueueBytes: limit(256 * MiB, "bytes", "bodies waiting inside a host in all; what is over it is handed to the keeper"),
   absentNames: limit(10_000, "count", "names a frontend remembers as absent; the oldest is forgotten"),
+  cancelRate: limit(500, "count", "calls that one frontend cancels per second for their callers, else Throttled"),
+  cancelsOpen: limit(256, "count", "calls that one frontend is cancelling at a time, else Throttled"),
   seenCalls: limit(65_536, "count", "call ids a host remembers to refuse a second placement; the oldest is forgotten"),
   functionOrders: limit(
     32,
@@ -194,6 +196,15 @@ export const LIMITS = {
   inlineLife: limit(3_600_000, "ms", "age at which code that came inside a request goes from the object store"),
   storageWait: limit(20_000, "ms", "how long a node that starts waits for buckets that a scheduler still has to make"),
   watchRetry: limit(250, "ms", "pause before a watch of a bucket that ended is begun again"),
+  // the gateway
+  httpConnections: limit(4_096, "count", "HTTP connections of one gateway; further ones are closed at once"),
+  httpRequests: limit(2_048, "count", "HTTP requests that one gateway serves at a time, else Throttled"),
+  httpHeaders: limit(16 * KiB, "bytes", "headers of an HTTP request, else 431"),
+  httpPath: limit(512, "bytes", "path of an HTTP request, else BadRequest"),
+  httpHeadersWait: limit(10_000, "ms", "how long the headers of an HTTP request may take to arrive, else the connection is closed"),
+  httpBodyPause: limit(15_000, "ms", "longest pause inside the body of an HTTP request, else BadRequest and the connection is closed"),
+  httpKeepAlive: limit(30_000, "ms", "how long an idle HTTP connection is kept"),
+  httpBytes: limit(256 * MiB, "bytes", "bodies of requests and replies in the memory of one gateway, else Throttled"),
   // the broker that we start, and the supervisor
   brokerPending: limit(
     256 * MiB,
@@ -217,13 +228,30 @@ export const LIMITS = {
   restartWindow: limit(30_000, "ms", "the window in which restarts are counted"),
   restartDelayMin: limit(100, "ms", "wait before the first restart; doubled with each further one in the window"),
   restartDelayMax: limit(3_000, "ms", "longest wait before a restart"),
+  // what operators see
+  transitionsKept: limit(32, "count", "last transitions that a node remembers of each of its machines; the oldest is forgotten"),
+  goneActors: limit(64, "count", "machines that are over and that their node still shows; the oldest is forgotten"),
+  actorsShown: limit(256, "count", "machines that one answer to inspect describes; further ones are asked for by their id"),
+  metricFunctions: limit(200, "count", "functions that one node's metrics name; those that came later are counted together as other"),
+  metricSeries: limit(
+    20_000,
+    "count",
+    "series in one scrape of the whole cluster; beyond it each node's functions are counted together as other",
+  ),
   // commands
   replyGrace: limit(2_000, "ms", "what a command waits for a reply beyond the call's own deadline and time limit, else InstanceLost"),
   cancelWait: limit(2_000, "ms", "how long an interrupted command tries to end its call, and then waits for the call's last word"),
+  callsOutstanding: limit(16_384, "count", "calls that one client has open at a time, else Throttled"),
+  callsHeld: limit(1_024, "count", "calls that one client keeps until its connection is back, else Unavailable"),
+  callsHeldBytes: limit(64 * MiB, "bytes", "bodies of calls that one client keeps until its connection is back, else Unavailable"),
+  clientClose: limit(30_000, "ms", "how long a client that closes waits for its open calls, unless it says otherwise"),
   samePress: limit(400, "ms", "a second signal this soon is the same Ctrl-C, passed on by npm or npx, and not the wish to end at once"),
   doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
   doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
   doctorPath: limit(8_000, "ms", "how long doctor calls until a call takes the path that it wants to see, else it says that none did"),
+  doctorHost: limit(15_000, "ms", "how long doctor waits for one host, frontend or scheduler to prove itself, else the check fails"),
+  clockSkew: limit(500, "ms", "difference between the clocks of two nodes above which doctor warns"),
+  bundleLog: limit(512 * KiB, "bytes", "end of each log file that goes into a debug bundle"),
   shownStack: limit(40, "count", "lines of a function's stack that a command shows; the rest is left out"),
 } as const satisfies Record<string, Limit>;
 

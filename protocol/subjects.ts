@@ -157,7 +157,15 @@ export function permissionsOf(role: Role, node: string): Permissions {
       return { publish: [">"], subscribe: [">"] };
     case "frontend":
       return {
-        publish: [...replies, ...READ, "_pilot.host.*", "_pilot.keeper.*", `_pilot.announce.frontend.${node}`, "$O.pilot_inline.>"],
+        publish: [
+          ...replies,
+          ...READ,
+          "_pilot.host.*",
+          "_pilot.keeper.*",
+          `_pilot.announce.frontend.${node}`,
+          "_pilot.service.fleet.cancel",
+          "$O.pilot_inline.>",
+        ],
         subscribe: [...own, SUBJECT.fnAll, SUBJECT.inlineAll, SUBJECT.bodyAll, SUBJECT.cancelAll, SUBJECT.desk],
       };
     case "scheduler":

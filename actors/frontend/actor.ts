@@ -26,6 +26,7 @@ import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { startActor } from "../kit/start-actor.ts";
 import { FrontendCalls } from "./calls.ts";
+import { serveCancels } from "./cancel.ts";
 import { type CallOptions, readCallHeaders } from "./headers.ts";
 import { HotIndex } from "./hot.ts";
 import { readInline } from "./inline.ts";
@@ -259,6 +260,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),
     bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),
     bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
+    serveCancels({ bus, control, clock, count }),
   ];
   lifecycle.send({ type: "loaded" });
   announce();
