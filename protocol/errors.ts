@@ -57,7 +57,14 @@ export const ERRORS = {
     "caller",
     "no",
     "The body is larger than a message may be.",
-    "Send a reference to an object instead of the data.",
+    "Send it with pilot invoke or the client of this package, which send up to 64 MiB in parts; or store it yourself and send a reference.",
+  ),
+  BodyUnavailable: row(
+    410,
+    "caller",
+    "no",
+    "The large body that a Pilot-Body header names is not in the store, has expired, was used already, or has another digest.",
+    "Send the body again: it is kept for an hour, and for one call.",
   ),
   BundleTooLarge: row(413, "caller", "no", "The code is larger than a bundle may be.", "Leave out files that are not needed at run time."),
   BadCode: row(
@@ -92,7 +99,13 @@ export const ERRORS = {
     "See the stack in the message and the logs of the call.",
   ),
   BadResult: row(500, "function", "no", "The function returned something that cannot be sent.", "Return JSON or bytes."),
-  ResultTooLarge: row(500, "function", "no", "The result is larger than a message may be.", "Store the data and return a reference."),
+  ResultTooLarge: row(
+    500,
+    "function",
+    "no",
+    "The result is larger than its caller can take.",
+    "Call with pilot invoke or the client of this package, which take up to 64 MiB; or store the data and return a reference.",
+  ),
   Crashed: row(
     500,
     "function",

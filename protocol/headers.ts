@@ -13,6 +13,11 @@ export const CALL_HEADERS = {
     form: "name@version",
     meaning: "runtime the host must offer, for example node@20; refused when none does",
   },
+  "Pilot-Body": {
+    direct: false,
+    form: "id;parts;bytes;sha256",
+    meaning: "the body is in the store under this claim check, and the message has none",
+  },
 } as const;
 
 export type CallHeader = keyof typeof CALL_HEADERS;
@@ -23,6 +28,7 @@ export const REPLY_HEADERS = {
   "Nats-Service-Error-Code": "HTTP-like number",
   "Pilot-Error": "name of the row in docs/errors.md",
   "Pilot-Retry-After": "milliseconds after which another try makes sense",
+  "Pilot-Body": "id;parts;bytes;sha256: the result is in the store under this claim check, and the message has none",
   "Pilot-Call": "id of the call",
   "Pilot-Rung": "hot, cached, own, warm or cold",
   "Pilot-Path": "direct, frontend or keeper",

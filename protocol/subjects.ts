@@ -19,7 +19,8 @@ export const SUBJECT = {
   inline: (account: string): string => `pilot.inline.${account}`,
   inlineAll: "pilot.inline.>",
   /** One part of a body too large for a message, under an id that only its owner knows: stored before the call, read after the reply. */
-  bodyPart: (account: string, verb: "put" | "get", id: string, part: number): string => `pilot.body.${account}.${verb}.${id}.${part}`,
+  bodyPart: (account: string, verb: "put" | "get" | "drop", id: string, part: number): string =>
+    `pilot.body.${account}.${verb}.${id}.${part}`,
   bodyAll: "pilot.body.>",
   /** A caller ends its own call; the body is the subject on which it waits for the reply. */
   cancel: (account: string): string => `pilot.cancel.${account}`,
@@ -81,6 +82,18 @@ const INBOX = /^(?:_INBOX|_R_)\.[^\s*>]+$/;
 /** True for a reply subject that may be answered: under `_INBOX.` or `_R_.`, at most `limit` bytes, no wildcard or empty token. */
 export function isAnswerable(reply: string, limit: number): boolean {
   return reply.length <= limit && INBOX.test(reply) && !reply.includes("..") && !reply.endsWith(".");
+}
+
+/**
+ * How a caller says, at no cost on the way, that it can redeem a claim check for a large result: by the last token but one of its
+ * reply subject, `<inbox>.claim.<n>`.
+ */
+export const claimInbox = (inbox: string): string => `${inbox}.claim`;
+
+/** True for a reply subject whose owner can redeem a claim check. */
+export function canRedeem(reply: string): boolean {
+  const last = reply.lastIndexOf(".");
+  return last > 6 && reply.endsWith(".claim", last) && last + 1 < reply.length;
 }
 
 export interface BackSubject {
@@ -193,6 +206,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
           "_pilot.logs.>",
           "pilot.pub.>",
           "$KV.pilot_data.>",
+          "$O.pilot_bodies.>",
         ],
         subscribe: [...own, `_pilot.host.${node}`, SUBJECT.fnAll, `_pilot.agent.${node}.>`],
       };

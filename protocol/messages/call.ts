@@ -67,6 +67,8 @@ const CallHeadSchema = Type.Object({
    * otherwise refused: it is not known. A keeper that holds it and has not placed it says nothing.
    */
   probe: Type.Optional(Type.Literal(true)),
+  /** The body is in the store, and the message has none: see protocol/bodies.ts. */
+  bodyRef: Type.Optional(Type.Object({ id: Type.String({ pattern: "^[0-9a-f]{32}$" }), parts: Count, bytes: Count, sha256: Digest })),
   /** What the caller demanded of the runtime, for example "node@20". */
   runtimeWanted: Type.Optional(Type.String({ maxLength: 64 })),
   /** Only on the way to a host: the placement. `hot`: any idle container with the code. */
