@@ -5,15 +5,13 @@
 import type { Connected } from "../nodes/io/nats.ts";
 import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { DOCTOR_ACCOUNT } from "../protocol/names.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../protocol/runtimes.ts";
 import { SUBJECT } from "../protocol/subjects.ts";
 import type { Finding } from "./doctor.ts";
 import type { Host } from "./fleet.ts";
 import { milliseconds } from "./output.ts";
 import { withFunction } from "./publish.ts";
-
-/** Where canaries live; it is removed with them. */
-export const DOCTOR_ACCOUNT = "pilot-doctor";
 
 const SOURCES: Readonly<Record<RuntimeName, string>> = {
   node: "exports.handler = async (event) => ({ echo: event.word });",

@@ -37,3 +37,6 @@ export const NAME_RULE = "use 1 to 63 of a-z, 0-9, _ and -, starting with a lett
 export function slotKey(account: string, name: string, version: number | string, memoryMb: number): string {
   return `${account}.${name}.${version}@${memoryMb}`;
 }
+
+/** Where the canaries of `pilot doctor` live; it is removed with them. */
+export const DOCTOR_ACCOUNT = "pilot-doctor";

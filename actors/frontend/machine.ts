@@ -2,7 +2,7 @@
 import { setup } from "xstate";
 
 export const frontendMachine = setup({
-  types: { events: {} as { type: "loaded" } | { type: "drain" } | { type: "calls.ended" } },
+  types: { events: {} as { type: "loaded" } | { type: "drain"; reason?: string } | { type: "calls.ended"; reason?: string } },
 }).createMachine({
   id: "frontend",
   initial: "loading",

@@ -7,11 +7,16 @@
  */
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import type { Series } from "../../protocol/messages/metrics.ts";
 import type { Subscription } from "../kit/bus.ts";
+import type { Inspection } from "../kit/inspection.ts";
 import { startActor } from "../kit/start-actor.ts";
+import { Transitions } from "../kit/transitions.ts";
 import { describe } from "./describe.ts";
+import { Functions } from "./functions.ts";
 import { listen } from "./listening.ts";
 import { hostMachine } from "./machine.ts";
+import { hostMetrics } from "./metrics.ts";
 import { type Life, Parts } from "./parts.ts";
 import type { Host, HostDescription, HostOptions, HostPorts } from "./ports.ts";
 import { Rounds } from "./rounds.ts";
@@ -26,6 +31,7 @@ export function startHost(ports: HostPorts, options: HostOptions): Host {
 class Agent implements Host, Life {
   readonly #ports: HostPorts;
   readonly #options: HostOptions;
+  readonly #transitions: Transitions;
   readonly #machine;
   readonly #parts: Parts;
   readonly #subscriptions: Subscription[];
@@ -38,9 +44,11 @@ class Agent implements Host, Life {
     const { clock, log, random } = ports;
     this.#ports = ports;
     this.#options = options;
+    this.#transitions = new Transitions(clock);
     this.epoch = random.id(12);
-    this.#machine = startActor(hostMachine, undefined as never, (error) => log.error("host machine failed", { error: String(error) }));
-    this.#parts = new Parts(ports, options, this);
+    const failed = (error: unknown) => log.error("host machine failed", { error: String(error) });
+    this.#machine = startActor(hostMachine, undefined as never, failed, this.#transitions.watch("host"));
+    this.#parts = new Parts(ports, options, this, this.#transitions);
     this.#subscriptions = listen(ports, options.host, this.#parts, this, () => this.describe());
     const rounds = new Rounds(ports, this.#parts);
     this.#tick = clock.every(LIMITS.hostTick.value, () => rounds.look());
@@ -59,7 +67,11 @@ class Agent implements Host, Life {
   }
 
   describe(): HostDescription {
-    const { instances, pool, desk, functions, counters } = this.#parts;
+    return this.#describe(this.#parts.functions);
+  }
+
+  #describe(functions: Functions): HostDescription {
+    const { instances, pool, desk, counters } = this.#parts;
     return describe({
       host: this.#options.host,
       epoch: this.epoch,
@@ -88,6 +100,22 @@ class Agent implements Host, Life {
     };
   }
 
+  inspect(): Inspection {
+    const counters = this.#parts.counters.toRecord();
+    return { epoch: this.epoch, actors: this.#transitions.views(), counters, held: this.held(), waits: [] };
+  }
+
+  metrics(): Record<string, Series[]> {
+    const { functions, slots } = this.#parts;
+    return hostMetrics({
+      // Its functions are told in another form.
+      described: this.#describe(new Functions()),
+      functions: functions.all(),
+      slots: slots.all(),
+      held: this.held(),
+    });
+  }
+
   drain(): Promise<void> {
     this.#ended ??= this.#drain();
     return this.#ended;
@@ -95,7 +123,7 @@ class Agent implements Host, Life {
 
   close(): Promise<void> {
     if (this.#machine.getSnapshot().value === "gone") return Promise.resolve();
-    this.#machine.send({ type: "drain" });
+    this.#machine.send({ type: "drain", reason: "it was closed at once" });
     this.#parts.unfinished.giveUp();
     this.#ended = this.#end();
     return this.#ended;
@@ -104,7 +132,7 @@ class Agent implements Host, Life {
   async #drain(): Promise<void> {
     const { clock, log } = this.#ports;
     const { announcements, desk, pool, unfinished } = this.#parts;
-    this.#machine.send({ type: "drain" });
+    this.#machine.send({ type: "drain", reason: "an orderly stop was asked for" });
     pool.close();
     announcements.full();
     const announced = new Promise<void>((resolve) => void clock.after(LIMITS.drainAnnounced.value, resolve));

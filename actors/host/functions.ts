@@ -1,10 +1,15 @@
 /** What became of calls, per function version, since the host's epoch began; outlives slots and containers. */
 import { LIMITS } from "../../protocol/limits.ts";
+import type { Rung } from "../../protocol/vocabulary.ts";
+import { Histogram } from "../kit/histogram.ts";
 
 /** Run times kept per function, for percentiles. */
 const KEPT = 256;
 /** Weight of the newest run in the moving average. */
 const WEIGHT = 0.1;
+
+/** Made once, since one is needed per call. */
+const SUCCEEDED: Readonly<Record<Rung, string>> = { hot: "hot|ok", cached: "cached|ok", own: "own|ok", warm: "warm|ok", cold: "cold|ok" };
 
 export class FunctionStats {
   readonly account: string;
@@ -18,8 +23,13 @@ export class FunctionStats {
   meanInsideMs: number | undefined = undefined;
   readonly failures: Record<string, number> = {};
   readonly rungs: Record<string, number> = {};
+  /** How calls ended, by rung (`none`: it never ran) and outcome (`ok`, or the name of the error), as `rung|outcome`. */
+  readonly outcomes = new Map<string, number>();
+  /** Durations of runs, and of the waits before them. */
+  readonly runs = new Histogram();
+  readonly waits = new Histogram();
   changed = false;
-  readonly #runs = new Float64Array(KEPT);
+  readonly #latest = new Float64Array(KEPT);
   #at = 0;
 
   constructor(account: string, name: string, version: number) {
@@ -28,23 +38,34 @@ export class FunctionStats {
     this.version = version;
   }
 
-  ran(ms: number): void {
+  /** `waitMs`: from when the platform received the call. */
+  ran(ms: number, waitMs: number): void {
     this.calls++;
+    this.runs.add(ms);
+    this.waits.add(waitMs);
     this.changed = true;
     this.meanRunMs = this.meanRunMs === undefined ? ms : this.meanRunMs + (ms - this.meanRunMs) * WEIGHT;
-    this.#runs[this.#at++ % KEPT] = ms;
+    this.#latest[this.#at++ % KEPT] = ms;
   }
 
   ranInside(ms: number): void {
     this.meanInsideMs = this.meanInsideMs === undefined ? ms : this.meanInsideMs + (ms - this.meanInsideMs) * WEIGHT;
   }
 
-  failed(name: string): void {
+  succeeded(rung: Rung): void {
+    const key = SUCCEEDED[rung];
+    this.outcomes.set(key, (this.outcomes.get(key) ?? 0) + 1);
+  }
+
+  /** `rung` undefined: the call never ran. */
+  failed(name: string, rung: Rung | undefined): void {
     this.failures[name] = (this.failures[name] ?? 0) + 1;
+    const key = `${rung ?? "none"}|${name}`;
+    this.outcomes.set(key, (this.outcomes.get(key) ?? 0) + 1);
   }
 
   percentiles(): { mean: number; p50: number; p99: number } {
-    const runs = this.#runs.slice(0, Math.min(this.#at, KEPT)).sort();
+    const runs = this.#latest.slice(0, Math.min(this.#at, KEPT)).sort();
     const at = (share: number): number => runs[Math.min(runs.length - 1, Math.floor(runs.length * share))] ?? 0;
     return { mean: this.meanRunMs ?? 0, p50: at(0.5), p99: at(0.99) };
   }

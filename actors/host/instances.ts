@@ -12,6 +12,7 @@ import { instanceMachine } from "../instance/machine.ts";
 import type { Sandbox } from "../instance/sandbox.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import { startActor } from "../kit/start-actor.ts";
+import type { Transitions } from "../kit/transitions.ts";
 import { promise, promisedMb, withdraw } from "./amounts.ts";
 import type { Container } from "./container.ts";
 import { Containers, type ContainersOwner } from "./containers.ts";
@@ -39,6 +40,7 @@ export interface InstancesPorts {
   readonly loader: Loader;
   readonly counters: Counters;
   readonly times: CreateTimes;
+  readonly transitions: Transitions;
   readonly memoryMb: number;
   readonly sparesPerInstance: number;
 }
@@ -74,7 +76,7 @@ export class Instances {
           this.#spares.refill(instance);
         },
         spareLost: (instance) => {
-          if (instance.account === null) void this.destroy(instance);
+          if (instance.account === null) void this.destroy(instance, "its blank container ended while nobody had it");
           else this.#spares.refillLater(instance);
         },
       },
@@ -126,10 +128,11 @@ export class Instances {
   /** Boots an instance: for an account, or for the pool when that is null. */
   boot(runtime: RuntimeName, memoryMb: number, network: boolean, account: string | null): Instance {
     const id = `${this.#prefix}-${(this.#count++).toString(36)}`;
-    const actor = startActor(instanceMachine, { account }, (error) => {
+    const failed = (error: unknown) => {
       this.#ports.counters.add("machine.failed");
       this.#ports.log.error("instance machine failed", { instance: id, error: String(error) });
-    });
+    };
+    const actor = startActor(instanceMachine, { account }, failed, this.#ports.transitions.watch(`instance/${id}`));
     const instance = new Instance({ id, runtime, memoryMb, network, actor });
     this.#instances.set(id, instance);
     if (account === null) this.#spares.stock(instance);
@@ -139,7 +142,7 @@ export class Instances {
 
   /** Gives a warm instance to an account, for good. */
   allocate(instance: Instance, account: string, classOf: FunctionClass): void {
-    instance.actor.send({ type: "allocated", account });
+    instance.actor.send({ type: "allocated", account, reason: `to account ${account}, class ${classOf}` });
     instance.class = classOf;
     this.#owner.changed(instance);
   }
@@ -175,11 +178,11 @@ export class Instances {
     this.#containers.violated(container, what);
   }
 
-  /** Ends a whole instance, and everything in it. */
-  async destroy(instance: Instance): Promise<void> {
+  /** Ends a whole instance, and everything in it; `reason` says why in words. */
+  async destroy(instance: Instance, reason: string): Promise<void> {
     if (instance.state === "draining" || instance.state === "gone") return;
     const wasWarm = instance.account === null;
-    instance.actor.send({ type: "drained" });
+    instance.actor.send({ type: "drained", reason });
     this.#owner.changed(instance);
     const waiting = instance.waiting.splice(0);
     for (const provision of waiting)
@@ -201,7 +204,7 @@ export class Instances {
   async close(): Promise<void> {
     this.#closed = true;
     this.#spares.close();
-    await Promise.all([...this.#instances.values()].map((instance) => this.destroy(instance)));
+    await Promise.all([...this.#instances.values()].map((instance) => this.destroy(instance, "the host stops")));
   }
 
   /** Something promised will not be: what counted for it is given back. */
@@ -214,6 +217,7 @@ export class Instances {
   }
 
   #endIfUnused(instance: Instance): void {
-    if (instance.account !== null && instance.assigned === 0 && instance.waiting.length === 0) void this.destroy(instance);
+    if (instance.account !== null && instance.assigned === 0 && instance.waiting.length === 0)
+      void this.destroy(instance, instance.state === "booting" ? "what it was booted for is no more" : "its last container ended");
   }
 }

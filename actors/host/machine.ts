@@ -6,7 +6,7 @@ export type HostEvent =
   /** Its subscriptions stand and it has announced itself. */
   | { readonly type: "joined" }
   /** An orderly stop begins: nothing new is taken. */
-  | { readonly type: "drain" }
+  | { readonly type: "drain"; readonly reason?: string }
   /** Every instance is destroyed. */
   | { readonly type: "closed" };
 

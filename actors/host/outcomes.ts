@@ -34,6 +34,7 @@ export class Outcomes {
     call.dropBody();
     call.bytesOut = payload.length;
     call.endedAt = this.#ports.clock.epoch();
+    call.slot.stats.succeeded(call.rung);
     this.#ports.replies.succeed(call, payload);
     this.#ports.done(call);
   }
@@ -57,7 +58,7 @@ export class Outcomes {
     call.endedAt = this.#ports.clock.epoch();
     call.error = fault.name;
     call.message = fault.message.slice(0, 1_024);
-    call.slot.stats.failed(fault.name);
+    call.slot.stats.failed(fault.name, call.startedAt === 0 ? undefined : call.rung);
     this.#ports.replies.fail(call, fault, stack);
     this.#ports.done(call);
   }

@@ -3,6 +3,7 @@
  * here. A part may name one that is made after it, since none calls another before all are made.
  */
 import { RUNTIME_NAMES } from "../../protocol/runtimes.ts";
+import type { Transitions } from "../kit/transitions.ts";
 import { Announcements } from "./announcements.ts";
 import type { Call } from "./call.ts";
 import { CallStamp } from "./call-stamp.ts";
@@ -62,7 +63,7 @@ export class Parts {
   readonly losses: Losses;
   readonly unfinished: Unfinished;
 
-  constructor(ports: HostPorts, options: HostOptions, life: Life) {
+  constructor(ports: HostPorts, options: HostOptions, life: Life, transitions: Transitions) {
     const { bus, control, clock, random, log, sandbox } = ports;
     const { host, memoryMb, cores } = options;
     const { epoch } = life;
@@ -110,6 +111,7 @@ export class Parts {
         loader: new Loader(ports.code),
         counters,
         times,
+        transitions,
         memoryMb,
         sparesPerInstance: options.sparesPerInstance ?? 1,
       },

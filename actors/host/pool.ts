@@ -39,7 +39,7 @@ export class Pool {
       if (more > 0) left.set(key, more - 1);
       else surplus.push(instance);
     }
-    await Promise.all(surplus.map((instance) => this.#instances.destroy(instance)));
+    await Promise.all(surplus.map((instance) => this.#instances.destroy(instance, "more are warm than the pool wants")));
     this.refill();
   }
 

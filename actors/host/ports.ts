@@ -5,6 +5,7 @@ import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { PoolTarget, VersionRecord } from "../../protocol/vocabulary.ts";
 import type { Sandbox } from "../instance/sandbox.ts";
 import type { Bus } from "../kit/bus.ts";
+import type { Inspected } from "../kit/inspection.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { CodeCache } from "./code.ts";
 
@@ -57,7 +58,7 @@ export interface HostOptions {
 
 export type HostDescription = Static<typeof HostSchema>;
 
-export interface Host {
+export interface Host extends Inspected {
   /** Takes nothing new, waits for running calls (LIMITS.drain at most), destroys every instance. */
   drain(): Promise<void>;
   /** Ends everything at once; calls that run are answered InstanceLost. */

@@ -205,7 +205,7 @@ export class Runner {
     container.deadline = Number.POSITIVE_INFINITY;
     this.#busy.delete(container);
     call.slot.busy.delete(container);
-    call.slot.stats.ran(this.#ports.clock.now() - container.startedAt);
+    call.slot.stats.ran(this.#ports.clock.now() - container.startedAt, call.startedAt - call.receivedAt);
     if (container.insideUs >= 0) call.slot.stats.ranInside(container.insideUs / 1_000);
     container.insideUs = -1;
     if (call.head === undefined) call.slot.stats.direct++;

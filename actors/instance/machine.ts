@@ -12,9 +12,9 @@ export type InstanceEvent =
   /** Its first container is booted. */
   | { readonly type: "booted" }
   /** It belongs to that account from now on. Legal once, while booting or warm. */
-  | { readonly type: "allocated"; readonly account: string }
+  | { readonly type: "allocated"; readonly account: string; readonly reason?: string }
   /** It takes nothing new and is being destroyed. */
-  | { readonly type: "drained" }
+  | { readonly type: "drained"; readonly reason?: string }
   /** Nothing is left of it. */
   | { readonly type: "removed" };
 

@@ -10,11 +10,13 @@ import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
 import type { Bus } from "../kit/bus.ts";
+import type { Inspected } from "../kit/inspection.ts";
 import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
 import { startActor } from "../kit/start-actor.ts";
+import { Transitions } from "../kit/transitions.ts";
 import { Classes } from "./classes.ts";
 import { Fleet } from "./fleet.ts";
 import { serveFleet } from "./fleet-service.ts";
@@ -23,6 +25,7 @@ import { Tenure } from "./keeper/tenure.ts";
 import { Keeper } from "./keeper.ts";
 import { LostHosts } from "./lost-hosts.ts";
 import { schedulerMachine } from "./machine.ts";
+import { schedulerMetrics } from "./metrics.ts";
 import { preload } from "./preload.ts";
 
 export interface SchedulerPorts {
@@ -42,7 +45,7 @@ export interface SchedulerOptions {
   readonly instanceMb: number;
 }
 
-export interface Scheduler {
+export interface Scheduler extends Inspected {
   /** Whom a change of the registry has to reach. */
   live(): { frontends: string[]; schedulers: string[]; hosts: string[] };
   drain(): Promise<void>;
@@ -65,7 +68,9 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   const count = (name: string) => {
     counters[name] = (counters[name] ?? 0) + 1;
   };
-  const lifecycle = startActor(schedulerMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
+  const transitions = new Transitions(clock);
+  const failed = (error: unknown) => log.error("the lifecycle failed", { error: String(error) });
+  const lifecycle = startActor(schedulerMachine, undefined, failed, transitions.watch("scheduler"));
 
   const fleet = new Fleet();
   const lostHosts = new LostHosts();
@@ -203,14 +208,26 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   lifecycle.send({ type: "loaded" });
   announce();
 
+  const held = () => ({ ...keeper.held(), orders: fleet.outstanding });
+
   return {
     lifecycle,
     live: () => ({ frontends: frontends.ids(), schedulers: schedulers.ids(), hosts: hosts.ids() }),
-    held: () => ({ ...keeper.held(), orders: fleet.outstanding }),
+    held,
     waits: () => keeper.waits(),
     counters: () => counters,
+    inspect: () => ({ epoch, actors: transitions.views(), counters, held: held(), waits: keeper.waits() }),
+    metrics: () =>
+      schedulerMetrics({
+        counters,
+        held: held(),
+        waiting: keeper.waiting(),
+        known: { host: hosts.size, frontend: frontends.size, scheduler: schedulers.size },
+        busyFunctions: classes.busy(clock.now()).length,
+        isDraining: !lifecycle.getSnapshot().matches("keeping"),
+      }),
     async drain() {
-      lifecycle.send({ type: "drain" });
+      lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
       const until = clock.now() + LIMITS.drain.value;
       while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until)

@@ -2,7 +2,7 @@
 import { setup } from "xstate";
 
 export const schedulerMachine = setup({
-  types: { events: {} as { type: "loaded" } | { type: "drain" } | { type: "rooms.empty" } },
+  types: { events: {} as { type: "loaded" } | { type: "drain"; reason?: string } | { type: "rooms.empty"; reason?: string } },
 }).createMachine({
   id: "scheduler",
   initial: "learning",

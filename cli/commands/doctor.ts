@@ -1,7 +1,8 @@
 /** `pilot doctor`: is everything there, how good is it, and does a real call work? */
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { canaries, DOCTOR_ACCOUNT } from "../canary.ts";
+import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
+import { canaries } from "../canary.ts";
 import { localCommand } from "../command.ts";
 import type { Cli } from "../context.ts";
 import { type Finding, judgeBroker, judgeEdge, judgeHost, judgeRoles, worst } from "../doctor.ts";
