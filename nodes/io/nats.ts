@@ -19,10 +19,12 @@ import type { Log } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
 import type { Event, Request } from "../../protocol/contract.ts";
 import { Fault, type FaultData } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { inboxOf, type Role } from "../../protocol/subjects.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { type Caller, openCaller } from "./caller.ts";
 import type { ConnectionSettings } from "./context.ts";
+import { within } from "./within.ts";
 
 /** Where and as whom to connect; made by context.ts from flags, environment and context files. */
 export type Connection = Omit<ConnectionSettings, "origin">;
@@ -49,7 +51,7 @@ export interface Connected {
   readonly caller: Caller;
   /** For other code in nodes/io only. */
   readonly nc: NatsConnection;
-  /** Drains and closes. */
+  /** Drains and closes; within LIMITS.connectionClose also where the broker does not answer, and at once where it is gone. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -83,8 +85,13 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     caller: openCaller(nc, connection.inboxPrefix ?? "_INBOX"),
     nc,
     async close() {
-      await Promise.all(services.map((service) => service.stop().catch(() => undefined)));
-      await nc.drain().catch(() => nc.close());
+      // In order takes answers of the broker; the library waits for them for ever, also of one that is gone.
+      const inOrder = async (): Promise<void> => {
+        await Promise.all(services.map((service) => service.stop().catch(() => undefined)));
+        await nc.drain();
+      };
+      if (status.connected) await within(inOrder(), LIMITS.connectionClose.value, "the broker did not answer").catch(() => undefined);
+      if (!nc.isClosed()) await nc.close();
     },
   };
 }
