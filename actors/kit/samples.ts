@@ -4,7 +4,12 @@ import { limitHits, type MetricName } from "../../protocol/metrics.ts";
 import type { Histogram } from "./histogram.ts";
 
 export class Samples {
-  readonly #metrics: Partial<Record<MetricName, Series[]>> = {};
+  readonly #metrics: Record<string, Series[]>;
+
+  /** `begun`: samples that were gathered before; they are added to. */
+  constructor(begun: Record<string, Series[]> = {}) {
+    this.#metrics = begun;
+  }
 
   /** A counter or gauge. The labels are in the order of the metric's row. */
   add(name: MetricName, value: number, ...labels: string[]): void {
@@ -35,7 +40,7 @@ export class Samples {
   }
 
   toRecord(): Record<string, Series[]> {
-    return { ...this.#metrics } as Record<string, Series[]>;
+    return this.#metrics;
   }
 
   #of(name: MetricName): Series[] {
