@@ -22,7 +22,7 @@ import { Fault, type FaultData } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { inboxOf, type Role } from "../../protocol/subjects.ts";
 import { VERSION } from "../../protocol/version.ts";
-import { type Caller, openCaller } from "./caller.ts";
+import { type AwayPolicy, type OwnCaller, openCaller } from "./caller.ts";
 import type { ConnectionSettings } from "./context.ts";
 import { within } from "./within.ts";
 
@@ -42,13 +42,21 @@ export interface ConnectOptions {
    * though the line stands. For the connection by which nodes judge each other. Default false.
    */
   readonly probed?: boolean;
+  /** How often to dial again when the connection is lost; -1: for ever. Default: for ever when patient, else 10 times. */
+  readonly reconnects?: number;
+  /** True: servers are tried in the order in which they are given. Default: in any. */
+  readonly inOrder?: boolean;
+  /** What becomes of calls while the connection is away. */
+  readonly away?: AwayPolicy;
+  /** True: of several servers the first that lives is taken, and not any, so that the nodes of a cell sit on one. Default false. */
+  readonly ordered?: boolean;
   /** Called when the connection is lost and when it is back. */
   readonly onStatus?: (status: "disconnected" | "reconnected") => void;
 }
 
 export interface Connected {
   readonly bus: Bus;
-  readonly caller: Caller;
+  readonly caller: OwnCaller;
   /** For other code in nodes/io only. */
   readonly nc: NatsConnection;
   /** Drains and closes; within LIMITS.connectionClose also where the broker does not answer, and at once where it is gone. Never rejects. */
@@ -64,13 +72,22 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     throw new Fault("Unavailable", `cannot reach a broker at ${connection.servers.join(", ")}: ${text}`, undefined, error);
   });
   const status = { connected: true };
+  // A gateway may hear its own part of callers' inboxes only.
+  const inboxes = options.role === "gateway" ? "_INBOX.gateway" : (connection.inboxPrefix ?? "_INBOX");
+  const caller = openCaller(nc, inboxes, options.away);
+  void nc.closed().then((error) => {
+    const why = error instanceof Error ? `: ${error.message}` : "";
+    caller.end(new Fault("Unavailable", `the connection to the broker is closed${why}`));
+  });
   void (async () => {
     for await (const event of nc.status()) {
       if (event.type === "disconnect") {
         status.connected = false;
+        caller.away();
         options.onStatus?.("disconnected");
       } else if (event.type === "reconnect") {
         status.connected = true;
+        caller.back();
         options.onStatus?.("reconnected");
       } else if (event.type === "error") {
         options.log?.warn("the broker reported an error", { event: String(event.data), subject: event.permissionContext?.subject });
@@ -82,7 +99,7 @@ export async function connect(connection: Connection, options: ConnectOptions): 
   const bus = openBus(nc, options, () => status.connected && answers(), services);
   return {
     bus,
-    caller: openCaller(nc, connection.inboxPrefix ?? "_INBOX"),
+    caller,
     nc,
     async close() {
       // In order takes answers of the broker; the library waits for them for ever, also of one that is gone.
@@ -129,8 +146,11 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     reconnectTimeWait: 100,
     reconnectJitter: 100,
     timeout: 5_000,
-    maxReconnectAttempts: options.patient === true ? -1 : 10,
+    maxReconnectAttempts: options.reconnects ?? (options.patient === true ? -1 : 10),
+    reconnect: options.reconnects !== 0,
+    noRandomize: options.inOrder === true,
     waitOnFirstConnect: options.patient === true,
+    noRandomize: options.ordered === true,
     inboxPrefix: options.role === "anonymous" ? (connection.inboxPrefix ?? "_INBOX") : inboxOf(options.role, options.node),
     ...(user !== undefined && { user }),
     ...(password !== undefined && { pass: password }),

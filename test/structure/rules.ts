@@ -29,9 +29,10 @@ export const LAYERS: readonly Layer[] = [
     pure: false,
   },
   { folder: "nodes/io", ours: ["protocol", "actors", "runtimes", "nodes"], packages: ["*"], pure: false },
+  { folder: "client", ours: ["protocol", "nodes/io", "client"], packages: [], pure: false },
   {
     folder: "cli",
-    ours: ["protocol", "nodes", "runtimes", "cli"],
+    ours: ["protocol", "nodes", "runtimes", "client", "cli"],
     types: ["actors"],
     packages: ["@stricli/core", "cli-table3", "ms", "typebox", "node:url", "node:path", "node:os", "node:util", "node:perf_hooks"],
     pure: false,

@@ -1,0 +1,221 @@
+/**
+ * A call as the clients of this package make it: the command line, the client library and the gateway.
+ *
+ * V1  A body above BODY_LIMIT goes by claim check, and a large result comes by one; neither is seen by whoever calls.
+ * V2  A call ends by itself when nobody can speak for it any more: after its deadline, its time limit and LIMITS.replyGrace.
+ * V3  Nobody listens (503) means that nothing ran: it is tried again as long as the call may wait for a place, where that is wished.
+ * V4  A signal ends the wait at once and the run as soon as it is found.
+ */
+import type { Bus } from "../../actors/kit/bus.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { showFunction } from "../../protocol/messages/registry.ts";
+import { SUBJECT } from "../../protocol/subjects.ts";
+import { BODY_HEADER, dropBody, getBody, putBody } from "./bodies.ts";
+import type { Caller, CallOptions, CallReply } from "./caller.ts";
+import { cancelRun } from "./cancel.ts";
+
+/** A function of an account; without qualifier its alias `live`. */
+export interface Callee {
+  readonly name: string;
+  readonly qualifier?: string | undefined;
+}
+
+export interface Invocation {
+  readonly account: string;
+  /** Undefined: the body is a request with code in it. */
+  readonly callee: Callee | undefined;
+  readonly body: Uint8Array;
+  /** Sent as they are, beside those of the fields below. Undefined and empty are the same: a call without headers takes the shortest way. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** How long it may wait for a place. */
+  readonly deadlineMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly memoryMb?: number | undefined;
+  readonly runtime?: string | undefined;
+  readonly trace?: boolean | undefined;
+  /** How long to wait for the reply in all, where that is not to follow from the times above. */
+  readonly patienceMs?: number | undefined;
+  /** Ends the call with Cancelled, and its run. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of a large body or result: bytes that are through, and in all. */
+  readonly onProgress?: ((direction: "up" | "down", done: number, total: number) => void) | undefined;
+  /** Told the subject of the reply, before the call is sent, each time that it is. */
+  readonly onReplySubject?: ((subject: string) => void) | undefined;
+  /** Whether a call that nobody hears is tried again. Default false. */
+  readonly retriesAbsent?: boolean | undefined;
+}
+
+export interface InvokePorts {
+  readonly caller: Caller;
+  /** Where the function's own time limit is asked for, by those who have the right; undefined: it is not. */
+  readonly bus?: Bus | undefined;
+}
+
+export interface Invoker {
+  /** Rejects with a Fault; what its details say of the call is in caller.ts. */
+  invoke(invocation: Invocation): Promise<CallReply>;
+  /** Resolves when runs of calls that were given up have been looked for. */
+  settled(): Promise<void>;
+}
+
+const RETRY_MS = 50;
+const NOTHING = new Uint8Array(0);
+
+export function openInvoker(ports: InvokePorts): Invoker {
+  const { caller } = ports;
+  const cancels = new Set<Promise<unknown>>();
+
+  /** The call itself. After the signal its run is looked for, while nobody waits any more. */
+  const send = (order: Invocation, subject: string, body: Uint8Array, options: CallOptions): Promise<CallReply> => {
+    const { signal, account } = order;
+    if (signal === undefined) return caller.call(subject, body, options);
+    const drop = new AbortController();
+    let reply = "";
+    let over = false;
+    const onReplySubject = (own: string) => {
+      reply = own;
+      options.onReplySubject?.(own);
+    };
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        reject(cancelledBy(signal));
+        const cancel = cancelRun(caller, account, reply, () => over).then(() => drop.abort());
+        cancels.add(cancel);
+        void cancel.finally(() => cancels.delete(cancel));
+      };
+      const end = () => {
+        over = true;
+        signal.removeEventListener("abort", onAbort);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      caller.call(subject, body, { ...options, signal: drop.signal, onReplySubject }).then(
+        (answer) => {
+          end();
+          resolve(answer);
+        },
+        (thrown: unknown) => {
+          end();
+          reject(thrown);
+        },
+      );
+    });
+  };
+
+  const patiently = async (order: Invocation, subject: string, body: Uint8Array, options: CallOptions): Promise<CallReply> => {
+    const until = performance.now() + waitOf(order);
+    for (;;) {
+      try {
+        return await send(order, subject, body, options);
+      } catch (thrown) {
+        const isAbsent = thrown instanceof Fault && thrown.name === "Unavailable" && thrown.details?.["absent"] === true;
+        if (order.retriesAbsent !== true || !isAbsent || isAborted(order.signal) || performance.now() + RETRY_MS > until) throw thrown;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        if (order.signal !== undefined && isAborted(order.signal)) throw cancelledBy(order.signal);
+      }
+    }
+  };
+
+  const invoke = async (order: Invocation): Promise<CallReply> => {
+    const { account, callee, signal, onProgress } = order;
+    if (signal?.aborted === true) throw cancelledBy(signal);
+    const subject = callee === undefined ? SUBJECT.inline(account) : SUBJECT.fn(account, callee.name, callee.qualifier);
+    const headers = headersOf(order);
+    const isLarge = order.body.length > BODY_LIMIT;
+    let claim: string | undefined;
+    if (isLarge) {
+      if (callee === undefined)
+        throw new Fault("PayloadTooLarge", `code and event have ${order.body.length} bytes; at most ${BODY_LIMIT} fit into one request`);
+      claim = await putBody(caller, account, order.body, {
+        signal,
+        progress: onProgress && ((done, total) => onProgress("up", done, total)),
+      });
+      headers[BODY_HEADER] = claim;
+    }
+    const patience = patienceOf(order, ports.bus);
+    const options: CallOptions = {
+      ...(hasAny(headers) && { headers }),
+      ...patience,
+      keptMs: Math.min(waitOf(order), patience.timeoutMs),
+      redeems: callee !== undefined,
+      ...(order.onReplySubject !== undefined && { onReplySubject: order.onReplySubject }),
+    };
+    const reply = await patiently(order, subject, isLarge ? NOTHING : order.body, options).catch((thrown: unknown) => {
+      const fault = Fault.from(thrown);
+      // Where something may run, it may still need its body.
+      if (claim !== undefined && fault.details?.["undelivered"] === true) dropBody(caller, account, claim);
+      throw fault.details?.["overdue"] === true ? overdue(fault, patience.timeoutMs) : fault;
+    });
+    const check = reply.headers[BODY_HEADER];
+    if (check === undefined) return reply;
+    const body = await getBody(caller, account, check, {
+      signal,
+      progress: onProgress && ((done, total) => onProgress("down", done, total)),
+    });
+    return { body, headers: reply.headers };
+  };
+
+  return {
+    invoke,
+    async settled() {
+      while (cancels.size > 0) await Promise.all(cancels);
+    },
+  };
+}
+
+const waitOf = (order: Invocation): number => order.deadlineMs ?? LIMITS.waitForPlace.value;
+
+/**
+ * How long to wait for the reply. The platform answers every call by itself, so this is only for calls that nobody can speak for any
+ * more. Where the call names no limit, the function's own counts, and is asked for only when a call lasts long.
+ */
+function patienceOf(order: Invocation, bus: Bus | undefined): Pick<CallOptions, "timeoutMs" | "more"> {
+  const { callee, account, timeoutMs, patienceMs } = order;
+  if (patienceMs !== undefined) return { timeoutMs: patienceMs };
+  const known = timeoutMs ?? LIMITS.timeoutDefault.value;
+  const total = waitOf(order) + known + LIMITS.replyGrace.value;
+  if (timeoutMs !== undefined || callee === undefined || bus === undefined) return { timeoutMs: total };
+  const more = async (): Promise<number> => {
+    const shown = await bus.ask(showFunction, [], { account, name: callee.name });
+    return shown.function.settings.timeoutMs - known;
+  };
+  return { timeoutMs: total, more };
+}
+
+function overdue(fault: Fault, waitedMs: number): Fault {
+  const details = fault.details ?? {};
+  if (details["undelivered"] === true)
+    return new Fault("Unavailable", "the connection to the broker was away for as long as the call may wait", details);
+  if (details["wasAway"] === true) {
+    const next = "Call again if running twice does no harm; the reply may have been lost with the connection.";
+    return new Fault("InstanceLost", `no reply within ${Math.round(waitedMs)} ms; the connection to the broker was away meanwhile`, {
+      ...details,
+      next,
+    });
+  }
+  return new Fault("InstanceLost", `no reply within ${Math.round(waitedMs)} ms; whoever ran the call is gone`, {
+    ...details,
+    next: "Call again if running twice does no harm. If the function may run longer than that, say so with the call: --timeout, Pilot-Timeout or timeoutMs.",
+  });
+}
+
+function headersOf(order: Invocation): Record<string, string> {
+  const headers: Record<string, string> = { ...order.headers };
+  if (order.trace === true) headers["Pilot-Trace"] = "1";
+  if (order.deadlineMs !== undefined) headers["Pilot-Deadline"] = String(order.deadlineMs);
+  if (order.timeoutMs !== undefined) headers["Pilot-Timeout"] = String(order.timeoutMs);
+  if (order.memoryMb !== undefined) headers["Pilot-Memory"] = String(order.memoryMb);
+  if (order.runtime !== undefined) headers["Pilot-Runtime"] = order.runtime;
+  return headers;
+}
+
+function hasAny(headers: Readonly<Record<string, string>>): boolean {
+  for (const _ in headers) return true;
+  return false;
+}
+
+/** Asked anew each time: it changes while one waits. */
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
+
+const cancelledBy = (signal: AbortSignal): Fault =>
+  signal.reason instanceof Fault ? signal.reason : new Fault("Cancelled", "the caller cancelled the call", undefined, signal.reason);
