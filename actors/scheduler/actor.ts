@@ -94,6 +94,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     tenure.forget(member.id);
     if (tenure.look()) keeper.handOver();
   });
+  const gateways = new Members(control, clock, (member) => log.warn("gateway lost", { gateway: member.id, epoch: member.epoch }));
   const tenure = new Tenure({ clock, hosts, frontends, schedulers, node, isFleetYoung: () => fleet.isYoung });
 
   const classOf = (account: string, name: string): FunctionClass =>
@@ -154,6 +155,9 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       if (member.node !== node) tenure.told(member.node, member);
       if (tenure.look()) keeper.handOver();
     }),
+    control.hear(nodeAnnouncement, ["gateway", "*"], ({ node: id, epoch: life, draining }) => {
+      gateways.heard({ id, epoch: life, draining });
+    }),
     control.hear(callReport, [node], (report) => {
       keeper.taken(report.placedTaken, report.from, report.epoch);
       keeper.done(report.placedDone);
@@ -180,6 +184,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       hosts,
       frontends,
       schedulers,
+      gateways,
       waiting: () => keeper.waiting(),
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
       cancelWaiting: (named) => keeper.cancel(named),
@@ -222,7 +227,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         counters,
         held: held(),
         waiting: keeper.waiting(),
-        known: { host: hosts.size, frontend: frontends.size, scheduler: schedulers.size },
+        known: { host: hosts.size, frontend: frontends.size, scheduler: schedulers.size, gateway: gateways.size },
         busyFunctions: classes.busy(clock.now()).length,
         isDraining: !lifecycle.getSnapshot().matches("keeping"),
       }),
@@ -234,7 +239,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         await new Promise<void>((resolve) => void clock.after(20, resolve));
       lifecycle.send({ type: "rooms.empty" });
       for (const timer of timers) timer.cancel();
-      for (const members of [hosts, frontends, schedulers]) members.stop();
+      for (const members of [hosts, frontends, schedulers, gateways]) members.stop();
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
     },
   };

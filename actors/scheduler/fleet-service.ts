@@ -13,10 +13,12 @@ import {
   showFleet,
 } from "../../protocol/messages/fleet.ts";
 import { cancelOnHost, findCall } from "../../protocol/messages/host.ts";
+import { fleetMetrics } from "../../protocol/messages/metrics.ts";
 import { SCHEDULERS } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
 import type { Bus, Subscription } from "../kit/bus.ts";
 import type { Members } from "../kit/members.ts";
+import { gatherMetrics } from "./gather-metrics.ts";
 
 /** One of the two is set. */
 export interface NamedCall {
@@ -31,6 +33,7 @@ export interface FleetServicePorts {
   readonly hosts: Members;
   readonly frontends: Members;
   readonly schedulers: Members;
+  readonly gateways: Members;
   waiting(): Record<string, number>;
   classes(): Record<string, FunctionClass>;
   /** Takes a waiting call out of this scheduler's rooms. */
@@ -62,10 +65,17 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
             ["frontend", ports.frontends],
             ["scheduler", ports.schedulers],
             ["host", hosts],
+            ["gateway", ports.gateways],
           ] as const
         ).flatMap(([role, members]) => members.ids().map((id) => ({ role, id, aliveMs: members.silence(id) })));
         return { hosts: found, silent: ids.filter((id) => !there.has(id)), nodes, waiting: ports.waiting(), classes: ports.classes() };
       },
+      SCHEDULERS,
+    ),
+    control.serve(
+      fleetMetrics,
+      [],
+      () => gatherMetrics(control, [...hosts.ids(), ...ports.frontends.ids(), ...ports.schedulers.ids(), ...ports.gateways.ids()]),
       SCHEDULERS,
     ),
     control.serve(
