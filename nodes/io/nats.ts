@@ -44,12 +44,8 @@ export interface ConnectOptions {
   readonly probed?: boolean;
   /** How often to dial again when the connection is lost; -1: for ever. Default: for ever when patient, else 10 times. */
   readonly reconnects?: number;
-  /** True: servers are tried in the order in which they are given. Default: in any. */
-  readonly inOrder?: boolean;
   /** What becomes of calls while the connection is away. */
   readonly away?: AwayPolicy;
-  /** True: of several servers the first that lives is taken, and not any, so that the nodes of a cell sit on one. Default false. */
-  readonly ordered?: boolean;
   /** Called when the connection is lost and when it is back. */
   readonly onStatus?: (status: "disconnected" | "reconnected") => void;
 }
@@ -148,9 +144,7 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     timeout: 5_000,
     maxReconnectAttempts: options.reconnects ?? (options.patient === true ? -1 : 10),
     reconnect: options.reconnects !== 0,
-    noRandomize: options.inOrder === true,
     waitOnFirstConnect: options.patient === true,
-    noRandomize: options.ordered === true,
     inboxPrefix: options.role === "anonymous" ? (connection.inboxPrefix ?? "_INBOX") : inboxOf(options.role, options.node),
     ...(user !== undefined && { user }),
     ...(password !== undefined && { pass: password }),
