@@ -52,7 +52,7 @@ async function open(options: ConnectOptions): Promise<Pilot> {
     role: "anonymous",
     node: "client",
     reconnects: options.reconnect === false ? 0 : -1,
-    inOrder: true,
+    ordered: true,
     away: { calls: whileAway, underWay },
     ...(onStatus !== undefined && { onStatus }),
   });
