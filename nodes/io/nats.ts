@@ -46,6 +46,8 @@ export interface ConnectOptions {
   readonly reconnects?: number;
   /** What becomes of calls while the connection is away. */
   readonly away?: AwayPolicy;
+  /** True: servers are tried in the order in which they are given, so that whoever knows the same ones sits on one. Default: in any. */
+  readonly ordered?: boolean;
   /** Called when the connection is lost and when it is back. */
   readonly onStatus?: (status: "disconnected" | "reconnected") => void;
 }
@@ -144,6 +146,7 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     timeout: 5_000,
     maxReconnectAttempts: options.reconnects ?? (options.patient === true ? -1 : 10),
     reconnect: options.reconnects !== 0,
+    noRandomize: options.ordered === true,
     waitOnFirstConnect: options.patient === true,
     inboxPrefix: options.role === "anonymous" ? (connection.inboxPrefix ?? "_INBOX") : inboxOf(options.role, options.node),
     ...(user !== undefined && { user }),
