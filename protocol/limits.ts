@@ -157,11 +157,15 @@ export const LIMITS = {
   confirmRetry: limit(100, "ms", "pause before a live node that could not be reached is asked again to confirm a change"),
   // inside a container
   frameExtra: limit(60 * KiB, "bytes", "largest extra part of a frame; a larger one ends the container"),
-  framePayload: limit(64 * MiB, "bytes", "largest payload of a frame that a host sends, that is, of code; a larger one ends the container"),
+  framePayload: limit(
+    64 * MiB,
+    "bytes",
+    "largest payload of a frame that a host sends, of code or of a large body; a larger one ends the container",
+  ),
   frameAnswer: limit(
     8 * MiB,
     "bytes",
-    "largest payload of a frame that a container sends (a body, or cached data); a larger one ends the container",
+    "largest payload of a frame that a container sends, but for results and nested calls, which have largeBody; a larger one ends the container",
   ),
   halfFrames: limit(
     256 * MiB,
@@ -259,7 +263,11 @@ export const LIMITS = {
   brokerStart: limit(20_000, "ms", "how long the broker may take until it accepts a client, else it is killed"),
   brokerStop: limit(5_000, "ms", "how long the broker may take to stop, else it is killed"),
   nodeStart: limit(30_000, "ms", "how long a node may take until it is ready, else it is killed"),
-  idAnswer: limit(1_000, "ms", "how long a node that starts waits for another of its id to answer; one that says nothing is hung, and replaced"),
+  idAnswer: limit(
+    1_000,
+    "ms",
+    "how long a node that starts waits for another of its id to answer; one that says nothing is hung, and replaced",
+  ),
   idAgain: limit(5_000, "ms", "how often a node tells others of its id, of which there must be none, that it is there"),
   drainLeast: limit(1_000, "ms", "what each process may take to stop even when the others have used up `drain`, else it is killed"),
   connectionClose: limit(2_000, "ms", "how long closing a connection in order may wait for the broker, else it is cut"),

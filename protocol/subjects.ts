@@ -157,13 +157,22 @@ export function permissionsOf(role: Role, node: string): Permissions {
     "_pilot.announce.*.*",
     "$SRV.>",
   ];
+  // By which nodes of one id find each other.
+  const who = `_pilot.node.${node}.who`;
   const replies = ["_INBOX.>", "_R_.>", "_pilot.inbox.>", "_pilot.back.>", "_pilot.report.*"];
   switch (role) {
     case "anonymous":
       return { publish: CALLERS, subscribe: ["_INBOX.>", "pilot.pub.>"] };
     case "gateway":
       return {
-        publish: [...CALLERS, `_pilot.announce.gateway.${node}`, "_pilot.service.fleet.show"],
+        publish: [
+          ...CALLERS,
+          who,
+          "_pilot.inbox.operator.>",
+          "_pilot.inbox.gateway.>",
+          `_pilot.announce.gateway.${node}`,
+          "_pilot.service.fleet.show",
+        ],
         subscribe: [...own, "_INBOX.gateway.>"],
       };
     case "operator":
@@ -173,6 +182,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
         publish: [
           ...replies,
           ...READ,
+          who,
           "_pilot.host.*",
           "_pilot.keeper.*",
           `_pilot.announce.frontend.${node}`,
@@ -199,6 +209,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
         publish: [
           ...replies,
           ...READ,
+          who,
           "_pilot.keeper.*",
           SUBJECT.desk,
           `_pilot.announce.host.${node}`,

@@ -12,8 +12,10 @@ export type NodeMessage =
   | { readonly type: "ready" }
   /** Every LIMITS.nodeBeat, from the event loop. */
   | { readonly type: "beat" }
-  /** It cannot go on, and a restart would not help. */
-  | { readonly type: "fatal"; readonly message: string };
+  /** It cannot go on, and a restart would not help. `name`: of the error, where there is more to say than that; then it holds also for one that ran before. */
+  | { readonly type: "fatal"; readonly message: string; readonly name?: "Conflict" | undefined }
+  /** It was asked to stop, by an operator from afar, and is not to be started again. */
+  | { readonly type: "over" };
 
 export interface RoleOrder {
   /** The compiled entry file. */
@@ -103,7 +105,7 @@ export function startRole(order: RoleOrder): RoleProcess {
 function isNodeMessage(message: unknown): message is NodeMessage {
   if (typeof message !== "object" || message === null || !("type" in message)) return false;
   if (message.type === "fatal") return "message" in message && typeof message.message === "string";
-  return message.type === "ready" || message.type === "beat";
+  return message.type === "ready" || message.type === "beat" || message.type === "over";
 }
 
 function lineSplitter(line: (line: string) => void): (text: string) => void {

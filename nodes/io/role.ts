@@ -2,15 +2,18 @@
  * The frame of a node process: reads its environment, opens log and connections, tells the supervisor that it is
  * ready and alive, drains when asked, and ends when the supervisor is gone.
  */
+import type { Inspected } from "../../actors/kit/inspection.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type RoleEnvironment, readRoleEnvironment } from "../supervisor/role-environment.ts";
 import { systemClock } from "./clock.ts";
 import { resolveConnection } from "./context.ts";
+import { claimId } from "./identity.ts";
 import { openLog } from "./log.ts";
 import { type Connected, connect } from "./nats.ts";
 import type { NodeMessage } from "./role-process.ts";
+import { serveInspection } from "./serve-inspection.ts";
 
 export interface RoleContext {
   readonly settings: RoleEnvironment;
@@ -20,9 +23,14 @@ export interface RoleContext {
   readonly control: Connected;
 }
 
-/** What a role gives back: `drain` finishes its work in order. */
+/** What a role gives back. */
 export interface RunningRole {
+  /** Finishes its work in order. Legal twice. */
   drain(): Promise<void>;
+  /** Whom `pilot inspect` and the metrics ask. */
+  readonly inspected?: Inspected;
+  /** Resolves when somebody from afar asked it to stop: the node drains, and is not started again. */
+  readonly dismissed?: Promise<void>;
 }
 
 /** Runs one role in this process until it is told to drain or its supervisor disappears. */
@@ -31,6 +39,11 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
   };
   let log: Log | undefined;
+  const cannotGoOn = (fault: Fault): void => {
+    log?.error("cannot go on", { error: fault.stack, cause: String(fault.cause ?? "") });
+    tell({ type: "fatal", message: fault.message, name: fault.details?.["id"] === undefined ? undefined : "Conflict" });
+    setImmediate(() => process.exit(1));
+  };
   try {
     const settings = readRoleEnvironment(process.env);
     log = openLog(settings.role, settings.node, settings.logLevel);
@@ -52,27 +65,29 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
         role: settings.role,
         node: settings.node,
         patient: true,
+        ordered: true,
         probed: purpose === "control",
         ...(log !== undefined && { log }),
         onStatus: (status) => log?.warn(`${status === "disconnected" ? "lost" : "regained"} the broker`, { connection: purpose }),
       });
     const [calls, control] = await Promise.all([open("calls"), open("control")]);
+    await claimId(control, settings, log, cannotGoOn);
     const role = await start({ settings, log, calls, control });
     started = true;
+    if (role.inspected !== undefined)
+      serveInspection({ node: settings.node, role: settings.role, calls, control, inspected: role.inspected });
     // Subscriptions are known to the broker before anybody is told that this node is ready.
     await Promise.all([calls.nc.flush(), control.nc.flush()]);
     tell({ type: "ready" });
     log.info("ready");
-    await stop;
+    const dismissed = await Promise.race([stop.then(() => false), ...(role.dismissed ? [role.dismissed.then(() => true)] : [])]);
     await role.drain();
     await Promise.all([calls.close(), control.close()]);
     log.info("stopped in order");
+    if (dismissed) await new Promise((resolve) => process.send?.({ type: "over" } satisfies NodeMessage, undefined, undefined, resolve));
     process.exit(0);
   } catch (thrown) {
-    const fault = Fault.from(thrown);
-    log?.error("cannot go on", { error: fault.stack, cause: String(fault.cause ?? "") });
-    tell({ type: "fatal", message: fault.message });
-    setImmediate(() => process.exit(1));
+    cannotGoOn(Fault.from(thrown));
   }
 }
 

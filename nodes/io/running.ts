@@ -5,8 +5,8 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { replaceFile } from "./directory.ts";
 import { startedAt } from "./process-identity.ts";
-import { replaceFile } from "./store.ts";
 
 export interface RunningEntry {
   /** URL of the broker. */

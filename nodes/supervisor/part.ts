@@ -15,10 +15,19 @@ export interface RunningPart {
   readonly pid: number;
   /** Resolves when the process is gone, with one sentence on how it ended and what it said last. */
   readonly exited: Promise<string>;
+  /** After its end: what to do about it. Absent: start it again. */
+  ending?(): Ending;
   /** Orderly stop; asks only, `exited` tells when it is done. */
   drain(): void;
   kill(): void;
 }
+
+export type Ending =
+  | { readonly kind: "again" }
+  /** It was stopped on request and stays away; the others go on. */
+  | { readonly kind: "over" }
+  /** Another start would end the same way: everything stops with the reason. */
+  | { readonly kind: "hopeless"; readonly fault: Fault };
 
 /** A start that need not be tried again. */
 export class Hopeless extends Fault {}

@@ -6,8 +6,8 @@ import type { Clock } from "../../actors/kit/ports.ts";
 import { beginSilence, heard, tick } from "../../actors/kit/silence.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { type RoleProcess, startRole } from "../io/role-process.ts";
-import { Hopeless, type Part } from "./part.ts";
+import { type NodeMessage, type RoleProcess, startRole } from "../io/role-process.ts";
+import { type Ending, Hopeless, type Part } from "./part.ts";
 import { plainLine } from "./speak.ts";
 
 export interface RolePart {
@@ -33,7 +33,8 @@ export function rolePart(order: RolePart): Part {
 async function startNode(order: RolePart, signal: AbortSignal) {
   const { clock } = order;
   const tail: string[] = [];
-  let fatal: string | undefined;
+  let fatal: Extract<NodeMessage, { type: "fatal" }> | undefined;
+  let over = false;
   let silenced = false;
   let silence = beginSilence(clock.now());
   let ready = (): void => undefined;
@@ -45,7 +46,8 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     message(message) {
       silence = heard(silence);
       if (message.type === "ready") ready();
-      if (message.type === "fatal") fatal = message.message;
+      if (message.type === "fatal") fatal = message;
+      if (message.type === "over") over = true;
     },
     line(line) {
       const sentence = plainLine(order.node, line);
@@ -57,7 +59,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     },
   });
   const exited = child.exited.then((how) => {
-    const why = fatal ?? (silenced ? `its event loop was silent for ${LIMITS.watchdogSilence.value / 1000} s` : how);
+    const why = fatal?.message ?? (silenced ? `its event loop was silent for ${LIMITS.watchdogSilence.value / 1000} s` : how);
     const said = fatal === undefined && tail.length > 0 ? `; its last lines: ${tail.join(" | ")}` : "";
     return `${why}${said}`;
   });
@@ -70,7 +72,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
   late.cancel();
   signal.removeEventListener("abort", giveUp);
   if (first !== "ready") {
-    throw fatal === undefined ? new Fault("Unavailable", first) : new Hopeless("Unavailable", `${order.node}: ${first}`);
+    throw fatal === undefined ? new Fault("Unavailable", first) : hopeless(order.node, fatal);
   }
 
   silence = beginSilence(clock.now());
@@ -81,5 +83,14 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     child.kill();
   });
   void exited.then(() => watch.cancel());
-  return { pid: child.pid, exited, drain: () => child.drain(), kill: () => child.kill() };
+  const ending = (): Ending => {
+    if (over) return { kind: "over" };
+    return fatal?.name === undefined ? { kind: "again" } : { kind: "hopeless", fault: hopeless(order.node, fatal) };
+  };
+  return { pid: child.pid, exited, ending, drain: () => child.drain(), kill: () => child.kill() };
+}
+
+function hopeless(node: string, { name, message }: Extract<NodeMessage, { type: "fatal" }>): Hopeless {
+  const next = name === "Conflict" ? { next: "Give these nodes another name with --name, or stop the other one." } : undefined;
+  return new Hopeless(name ?? "Unavailable", `${node}: ${message}`, next);
 }

@@ -3,6 +3,7 @@
  *
  * V1  Parts start in the order given, each when the one before is ready; they stop in reverse.
  * V2  A part that ends is started again after a growing wait; one that ends too often stops everything, with the reason.
+ * V4  A part that was stopped on request from afar stays away, and the others go on; when all have, everything is over.
  * V3  After `stop` or a failure no process of any part is left: what has not ended when the budget is spent is killed.
  */
 
@@ -39,6 +40,8 @@ interface Kept {
   running: RunningPart | undefined;
   history: RestartHistory;
   wasReady: boolean;
+  /** It was stopped on request, and stays away. */
+  isOver: boolean;
   /** What it is to do; a part that is only getting ready hears of it as soon as it is. */
   wish: "run" | "drain" | "kill";
 }
@@ -53,7 +56,7 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   const { clock, say } = options;
   const stopping = new AbortController();
   let failure: Fault | undefined;
-  const kept: Kept[] = parts.map((part) => ({ part, running: undefined, history: [], wasReady: false, wish: "run" }));
+  const kept: Kept[] = parts.map((part) => ({ part, running: undefined, history: [], wasReady: false, isOver: false, wish: "run" }));
 
   const fail = (fault: Fault): void => {
     failure ??= fault;
@@ -77,8 +80,8 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
     obey(one);
   };
 
-  /** One life of a part, from start to end; the sentence on how it ended. */
-  async function live(one: Kept, nowReady: () => void): Promise<string> {
+  /** One life of a part, from start to end; the sentence on how it ended, or undefined when it stays away. */
+  async function live(one: Kept, nowReady: () => void): Promise<string | undefined> {
     try {
       one.running = await one.part.start(stopping.signal);
     } catch (error) {
@@ -89,14 +92,20 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
     obey(one);
     nowReady();
     const how = await one.running.exited;
+    const ending = one.running.ending?.();
     one.running = undefined;
-    return how;
+    if (ending?.kind === "hopeless") fail(ending.fault);
+    if (ending?.kind !== "over") return how;
+    one.isOver = true;
+    say(`${one.part.name} was stopped on request and is not started again`);
+    if (kept.every(({ isOver }) => isOver)) stopping.abort();
+    return undefined;
   }
 
   async function keep(one: Kept, nowReady: () => void): Promise<void> {
     while (!stopping.signal.aborted) {
       const how = await live(one, nowReady);
-      if (stopping.signal.aborted) return;
+      if (stopping.signal.aborted || how === undefined) return;
       const verdict = afterEnd(options.policy, one.history, clock.now());
       if (verdict.kind === "give-up") {
         return fail(

@@ -3,7 +3,10 @@ import type { Event, Request } from "../contract.ts";
 import * as call from "./call.ts";
 import * as fleet from "./fleet.ts";
 import * as host from "./host.ts";
+import * as inspect from "./inspect.ts";
 import * as logs from "./logs.ts";
+import * as metrics from "./metrics.ts";
+import * as node from "./node.ts";
 import * as registry from "./registry.ts";
 import * as sync from "./sync.ts";
 
@@ -15,7 +18,10 @@ export const CONTRACTS: readonly { readonly file: string; readonly contract: Con
   call,
   fleet,
   host,
+  inspect,
   logs,
+  node,
+  metrics,
   registry,
   sync,
 }).flatMap(([file, exports]) =>

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import { type BrokerUser, OPERATOR_INBOX } from "../../nodes/io/broker/config.ts";
+import { OPERATOR_INBOX } from "../../nodes/io/broker/config.ts";
 import { findBroker } from "../../nodes/io/broker/find.ts";
 import { type RunningBroker, startBroker } from "../../nodes/io/broker/start.ts";
 import { contextOf, openStore } from "../../nodes/io/store.ts";
@@ -33,16 +33,13 @@ export interface TestBroker {
   stop(): Promise<void>;
 }
 
-const ROLES: readonly Role[] = ["frontend", "scheduler", "host"];
-
 /** Starts one. Whatever is connected to it sees it go when the test ends. */
 export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> {
   const directory = await temporaryDirectory(t);
   const found = await findBroker({ allowDownload: true });
   const store = await openStore(join(directory, "store"));
-  const made = await store.credentials(ROLES.map((role) => ({ role, node: role })));
   // One credential for all nodes of a role: tests name their nodes as they like.
-  const users: BrokerUser[] = made.users.map((user) => ({ ...user, node: "*" }));
+  const { users, system } = await store.credentials([]);
   const start = (port: number): Promise<RunningBroker> =>
     startBroker({
       path: found.path,
@@ -50,7 +47,7 @@ export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> 
       directory: store.broker,
       port,
       users,
-      system: made.system,
+      system,
     });
   let broker = await start(0);
   const { url, port } = broker;

@@ -4,16 +4,15 @@
  * W1  Nothing of the server's configuration is changed; who else may hear or send `_pilot.>` is its own decision.
  * W2  What is missing is said before anything is started: JetStream, size of messages, rights.
  */
-import { createHash } from "node:crypto";
-import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { prepareStorage } from "../buckets.ts";
 import type { ConnectionSettings } from "../context.ts";
+import { replaceFile } from "../directory.ts";
 import { type Connected, connect } from "../nats.ts";
-import { replaceFile, type Store } from "../store.ts";
+import type { Store } from "../store.ts";
 import { until } from "../until.ts";
 import { BROKER_SUPPORT } from "./release.ts";
 import { atLeast } from "./version.ts";
@@ -62,19 +61,17 @@ async function mayTalk({ bus }: Connected): Promise<void> {
   if (!heard) throw unfit(`the credential may not send and hear ${SUBJECT.report("*")}`, RIGHTS, undefined, true);
 }
 
-/** Six characters that tell the nodes of this store from those of other machines and stores on the same server. */
-export function markOf(directory: string): string {
-  return createHash("sha256").update(`${hostname()}\0${directory}`).digest("hex").slice(0, 6);
-}
+/** Where context files are kept. */
+export type Contexts = Pick<Store, "contexts" | "writeContext">;
 
 /** Writes the context files of these users. One credential serves all: what a role may do there is the server's business. */
-export async function writeContexts(settings: ConnectionSettings, store: Store, users: readonly string[]): Promise<void> {
+export async function writeContexts(settings: ConnectionSettings, store: Contexts, users: readonly string[]): Promise<void> {
   const context = await contextOfSettings(settings, store);
   for (const user of users) await store.writeContext(user, context);
 }
 
 /** What a context file of this store says to reach the server as `settings` do; secrets go to files of their own beside it. */
-async function contextOfSettings(settings: ConnectionSettings, store: Store): Promise<Record<string, string>> {
+async function contextOfSettings(settings: ConnectionSettings, store: Contexts): Promise<Record<string, string>> {
   const { servers, user, password, token, creds, nkeySeed, jwt, tls, inboxPrefix } = settings;
   const keep = async (name: string, content: string): Promise<string> => {
     const path = join(store.contexts, name);

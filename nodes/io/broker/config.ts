@@ -20,18 +20,48 @@ export interface BrokerUser {
 
 export interface BrokerConfig {
   readonly version: string;
-  /** 0: the server chooses, and says which in `portsDirectory`. */
+  /** 0: the server chooses, and says which in the ports file. */
   readonly port: number;
+  /** Address to listen on; default: the loopback. */
+  readonly host?: string;
+  /** `host:port` that clients are told for this server; default: its addresses. */
+  readonly advertise?: string;
+  /** Different for each server of a cluster. */
   readonly serverName: string;
   readonly storeDirectory: string;
-  readonly portsDirectory: string;
-  readonly pidFile: string;
-  readonly logFile: string;
+  /** Of a server that we start as a child, and find again by them; without, it logs to stderr. */
+  readonly files?: { readonly portsDirectory: string; readonly pidFile: string; readonly logFile: string };
   readonly users: readonly BrokerUser[];
   /** The credential for `$SYS`: looking at and ending connections. */
   readonly system: { readonly user: string; readonly password: string };
   /** True: nothing is acknowledged before the disk has it (needs 2.10). */
   readonly syncAlways?: boolean;
+  /** For one server of several. */
+  readonly cluster?: BrokerCluster;
+  /** Certificates for clients, and for the routes of a cluster. */
+  readonly tls?: BrokerTls;
+}
+
+/** What a server has to know of the cluster that it is part of. */
+export interface BrokerCluster {
+  readonly name: string;
+  /** Where the others reach it; default address: the loopback. */
+  readonly host?: string;
+  readonly port: number;
+  /** `host:port` that the others are told for this server; default: its addresses. */
+  readonly advertise?: string;
+  /** `host:port` of the others' cluster ports; its own may be among them. */
+  readonly routes: readonly string[];
+  /** Servers let each other in by it. */
+  readonly user: string;
+  readonly password: string;
+}
+
+/** Paths of PEM files, as the server sees them. */
+export interface BrokerTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
 }
 
 /** Where replies to the operator's calls arrive: an inbox like any caller's, but nobody else's. */
@@ -43,15 +73,11 @@ export const GATEWAY_INBOX = "_INBOX.gateway";
 export function brokerConfig(config: BrokerConfig): string {
   const features = featuresOf(config.version);
   const anonymous = config.users.find((user) => user.role === "anonymous");
-  return `# Written at each start; changes are lost.
+  return `# Made by pilot, which writes it anew; changes are lost then.
 server_name: ${text(config.serverName)}
-host: "127.0.0.1"
+host: ${text(config.host ?? "127.0.0.1")}
 port: ${config.port === 0 ? -1 : config.port}
-pid_file: ${text(config.pidFile)}
-ports_file_dir: ${text(config.portsDirectory)}
-log_file: ${text(config.logFile)}
-logfile_size_limit: ${Math.floor(LIMITS.brokerLog.value / 2)}
-${features.logCount ? "logfile_max_num: 2\n" : ""}max_payload: ${LIMITS.brokerPayload.value}
+${config.advertise === undefined ? "" : `client_advertise: ${text(config.advertise)}\n`}${filesPart(config)}max_payload: ${LIMITS.brokerPayload.value}
 max_pending: ${LIMITS.brokerPending.value}
 max_connections: ${LIMITS.brokerConnections.value}
 max_subscriptions: ${LIMITS.brokerSubscriptions.value}
@@ -65,12 +91,39 @@ jetstream {
   max_file_store: ${LIMITS.brokerFiles.value}
   max_memory_store: ${LIMITS.brokerMemory.value}
 ${features.syncInterval ? `  sync_interval: ${config.syncAlways === true ? "always" : '"2s"'}\n` : ""}}
-system_account: SYS
+${tlsPart(config.tls)}${clusterPart(config)}system_account: SYS
 accounts {
   SYS { users: [ { user: ${text(config.system.user)}, password: ${text(config.system.password)} } ] }
 ${pilotAccount(config.users)}
 }
 ${anonymous === undefined ? "" : `no_auth_user: ${text(anonymous.user)}\n`}`;
+}
+
+function filesPart({ files, version }: BrokerConfig): string {
+  if (files === undefined) return "";
+  return `pid_file: ${text(files.pidFile)}
+ports_file_dir: ${text(files.portsDirectory)}
+log_file: ${text(files.logFile)}
+logfile_size_limit: ${Math.floor(LIMITS.brokerLog.value / 2)}
+${featuresOf(version).logCount ? "logfile_max_num: 2\n" : ""}`;
+}
+
+function clusterPart({ cluster, tls }: BrokerConfig): string {
+  if (cluster === undefined) return "";
+  const { name, host = "127.0.0.1", port, advertise, routes, user, password } = cluster;
+  const urls = routes.map((route) => `nats-route://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${route}`);
+  return `cluster {
+  name: ${text(name)}
+  listen: ${text(`${host}:${port}`)}
+${advertise === undefined ? "" : `  advertise: ${text(advertise)}\n`}  authorization { user: ${text(user)}, password: ${text(password)}, timeout: 5 }
+  routes: ${list(urls)}
+${tlsPart(tls, "  ")}}
+`;
+}
+
+function tlsPart(tls: BrokerTls | undefined, indent = ""): string {
+  if (tls === undefined) return "";
+  return `${indent}tls { cert_file: ${text(tls.cert)}, key_file: ${text(tls.key)}, ca_file: ${text(tls.ca)}, timeout: 5 }\n`;
 }
 
 /** The account of the platform with its users, for `accounts { … }`. */

@@ -13,7 +13,7 @@ import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { goesFirst } from "../precedence.ts";
 import { until } from "../until.ts";
-import { type BrokerUser, brokerConfig } from "./config.ts";
+import { type BrokerCluster, type BrokerUser, brokerConfig } from "./config.ts";
 import { type Greeting, greet } from "./greet.ts";
 import { lifelineOf } from "./lifeline.ts";
 
@@ -28,6 +28,9 @@ export interface StartBroker {
   readonly users: readonly BrokerUser[];
   readonly system: { readonly user: string; readonly password: string };
   readonly syncAlways?: boolean;
+  /** For one server of several: its name among them, and the cluster. Its readiness does not wait for the others. */
+  readonly serverName?: string;
+  readonly cluster?: BrokerCluster;
 }
 
 export interface RunningBroker {
@@ -54,14 +57,13 @@ export async function startBroker(order: StartBroker): Promise<RunningBroker> {
   const config = brokerConfig({
     version: order.version,
     port: order.port,
-    serverName: "pilotlight",
+    serverName: order.serverName ?? "pilotlight",
     storeDirectory: join(order.directory, "data"),
-    portsDirectory: run,
-    pidFile: join(run, "server.pid"),
-    logFile,
+    files: { portsDirectory: run, pidFile: join(run, "server.pid"), logFile },
     users: order.users,
     system: order.system,
     ...(order.syncAlways !== undefined && { syncAlways: order.syncAlways }),
+    ...(order.cluster !== undefined && { cluster: order.cluster }),
   });
   await writeFile(configFile, config, { mode: 0o600 });
 

@@ -7,9 +7,7 @@ const CONFIG: BrokerConfig = {
   port: 0,
   serverName: "pilotlight",
   storeDirectory: "/a b/data",
-  portsDirectory: "/a b/run",
-  pidFile: "/a b/run/server.pid",
-  logFile: "/a b/server.log",
+  files: { portsDirectory: "/a b/run", pidFile: "/a b/run/server.pid", logFile: "/a b/server.log" },
   users: [
     { user: "operator", password: "o", role: "operator", node: "operator" },
     { user: "host-1", password: "h", role: "host", node: "host-1" },

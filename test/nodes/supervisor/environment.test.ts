@@ -3,18 +3,25 @@ import fc from "fast-check";
 import { type RoleEnvironment, readRoleEnvironment, roleEnvironment } from "../../../nodes/supervisor/role-environment.ts";
 import { plainLine } from "../../../nodes/supervisor/speak.ts";
 import { Fault } from "../../../protocol/errors.ts";
+import { NODE_ROLES } from "../../../protocol/subjects.ts";
 
 const text = fc.string({ minLength: 1 });
-const environments: fc.Arbitrary<RoleEnvironment> = fc.record({
-  role: fc.constantFrom("scheduler" as const, "frontend" as const, "host" as const),
-  node: text,
-  context: text,
-  store: text,
-  logLevel: fc.constantFrom("debug", "info", "warn", "error"),
-  sandbox: fc.constantFrom("auto" as const, "bubblewrap" as const, "process" as const),
-  direct: fc.boolean(),
-  warm: fc.record({ node: fc.nat(1_000), python: fc.nat(1_000) }, { requiredKeys: [] }),
-});
+const environments: fc.Arbitrary<RoleEnvironment> = fc.record(
+  {
+    role: fc.constantFrom(...NODE_ROLES),
+    node: text,
+    context: text,
+    store: text,
+    logLevel: fc.constantFrom("debug", "info", "warn", "error"),
+    sandbox: fc.constantFrom("auto" as const, "bubblewrap" as const, "process" as const),
+    direct: fc.boolean(),
+    warm: fc.record({ node: fc.nat(1_000), python: fc.nat(1_000) }, { requiredKeys: [] }),
+    http: text,
+    httpTokenFile: text,
+    replicas: fc.integer({ min: 1, max: 5 }),
+  },
+  { requiredKeys: ["role", "node", "context", "store", "logLevel", "sandbox", "direct", "warm"] },
+);
 
 test("what the supervisor writes is what the node reads", (t) => {
   fc.assert(fc.property(environments, (settings) => t.deepEqual(readRoleEnvironment(roleEnvironment(settings)), { ...settings })));
@@ -30,6 +37,8 @@ test("a variable that is missing or makes no sense is named", (t) => {
     ["PILOT_DIRECT", "yes"],
     ["PILOT_WARM", "node=x"],
     ["PILOT_WARM", "perl=1"],
+    ["PILOT_REPLICAS", "0"],
+    ["PILOT_REPLICAS", "many"],
   ]) {
     t.throws(() => readRoleEnvironment({ ...good, [name as string]: value }), { instanceOf: Fault, message: new RegExp(name as string) });
   }

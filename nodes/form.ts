@@ -1,0 +1,127 @@
+/** What `pilot up` and `pilot node run` share: nodes as child processes under one supervisor. */
+import { fileURLToPath } from "node:url";
+import { Fault } from "../protocol/errors.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { RuntimeName } from "../protocol/runtimes.ts";
+import type { NodeRole } from "../protocol/subjects.ts";
+import { systemClock } from "./io/clock.ts";
+import type { Part } from "./supervisor/part.ts";
+import { type RoleEnvironment, roleEnvironment } from "./supervisor/role-environment.ts";
+import { rolePart } from "./supervisor/role-part.ts";
+import { type Supervision, supervise } from "./supervisor/supervisor.ts";
+
+/** How nodes are to run. Everything has a default. */
+export interface NodeOptions {
+  /** Number of host agents; default 1. */
+  readonly hosts?: number;
+  readonly sandbox?: "auto" | "bubblewrap" | "process";
+  /** Warm instances to keep per runtime, on each host. */
+  readonly warm?: Readonly<Partial<Record<RuntimeName, number>>>;
+  /** Servers that keep each stream. Default: three in a cluster of three or more, else one. */
+  readonly replicas?: number;
+  /** Where a gateway listens, as `address:port`. Default 127.0.0.1:8080. */
+  readonly http?: string;
+  /** File with the token that a gateway asks for; needed for an address that is not loopback. */
+  readonly httpTokenFile?: string;
+  /** Level of the nodes' logs, which are in a directory `logs`. Default info. */
+  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** True: every line of the nodes' logs is shown, not only warnings and errors. */
+  readonly verbose?: boolean;
+  /** Stops everything when aborted, also in the middle of starting. */
+  readonly signal?: AbortSignal;
+  /** Is told what happens, in plain sentences. Default: nobody is. */
+  readonly say?: (sentence: string) => void;
+  /** Where the compiled entry of a role is; tests give their own. */
+  readonly entry?: (role: NodeRole) => string;
+  /** Read for the directories of the user. Default: this process's. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export interface NodeOrder {
+  readonly role: NodeRole;
+  readonly node: string;
+}
+
+/** Where nodes keep what is theirs. */
+export interface Place {
+  readonly directory: string;
+  readonly logs: string;
+  /** Path of the context file of a node. */
+  context(order: NodeOrder): string;
+}
+
+/** One node. The process is not started yet. */
+export function nodePart(order: NodeOrder, place: Place, direct: boolean, options: NodeOptions): Part {
+  const { role, node } = order;
+  // From dist/nodes, and from dist/pilot where this file is bundled into the command.
+  const entry = options.entry ?? ((of: NodeRole): string => fileURLToPath(new URL(`../nodes/${of}.js`, import.meta.url)));
+  const settings: RoleEnvironment = {
+    role,
+    node,
+    context: place.context(order),
+    store: place.directory,
+    logLevel: options.logLevel ?? "info",
+    sandbox: options.sandbox ?? "auto",
+    direct,
+    warm: options.warm ?? {},
+    ...(role === "gateway" && options.http !== undefined && { http: options.http }),
+    ...(role === "gateway" && options.httpTokenFile !== undefined && { httpTokenFile: options.httpTokenFile }),
+    ...(role === "scheduler" && options.replicas !== undefined && { replicas: options.replicas }),
+  };
+  return rolePart({
+    node,
+    entry: entry(role),
+    environment: roleEnvironment(settings),
+    logFile: `${place.logs}/${node}.log`,
+    clock: systemClock,
+    show: options.say ?? ((): void => undefined),
+    verbose: options.verbose ?? false,
+  });
+}
+
+/** The number of hosts, checked. */
+export function hostCount({ hosts = 1 }: NodeOptions): number {
+  if (!Number.isSafeInteger(hosts) || hosts < 0) throw new Fault("BadRequest", `there cannot be ${hosts} hosts`);
+  return hosts;
+}
+
+/** Starts the parts under the limits of restarts and drains, and stops them when the signal comes. */
+export function runParts(parts: readonly Part[], { signal, say = (): void => undefined }: NodeOptions): Supervision {
+  const supervision = supervise(parts, {
+    policy: {
+      most: LIMITS.restarts.value,
+      windowMs: LIMITS.restartWindow.value,
+      delayMinMs: LIMITS.restartDelayMin.value,
+      delayMaxMs: LIMITS.restartDelayMax.value,
+    },
+    clock: systemClock,
+    drainMs: LIMITS.drain.value,
+    drainLeastMs: LIMITS.drainLeast.value,
+    say,
+  });
+  const onAbort = (): void => void supervision.stop();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  const forget = (): void => signal?.removeEventListener("abort", onAbort);
+  supervision.done.then(forget, forget);
+  return supervision;
+}
+
+export interface Life {
+  /** Resolves after `stop`; rejects with the Fault when the parts could not be kept alive. All is cleared up either way. */
+  readonly done: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Clears up with `leave` when the parts have ended, whichever way. */
+export function liveUntilEnd(supervision: Supervision, leave: () => Promise<void>): Life {
+  const done = supervision.done.finally(leave);
+  done.catch(() => undefined);
+  return {
+    done,
+    async stop() {
+      await supervision.stop();
+      await done.catch(() => undefined);
+    },
+  };
+}
