@@ -11,8 +11,11 @@ import { deploy } from "./commands/deploy.ts";
 import { doctor } from "./commands/doctor.ts";
 import { cache, container, instance } from "./commands/fleet.ts";
 import { fn } from "./commands/fn.ts";
+import { inspect } from "./commands/inspect.ts";
 import { invoke } from "./commands/invoke.ts";
 import { logs } from "./commands/logs.ts";
+import { metrics } from "./commands/metrics.ts";
+import { node } from "./commands/node.ts";
 import { permissions } from "./commands/permissions.ts";
 import { pool } from "./commands/pool.ts";
 import { errors, limits, version } from "./commands/tables.ts";
@@ -34,10 +37,13 @@ const root = noun(
     call,
     instance,
     container,
+    node,
     pool,
     cache,
     bench,
     doctor,
+    inspect,
+    metrics,
     permissions,
     limits,
     errors,
