@@ -32,6 +32,11 @@ export function exitCodeOf(thrown: unknown): number {
   return EXIT.platform;
 }
 
+/** A port, store, program or name that was chosen on the command line and cannot be had. */
+export function badChoice(thrown: unknown): thrown is Fault {
+  return thrown instanceof Fault && (thrown.name === "BadRequest" || thrown.name === "Conflict");
+}
+
 /** A wrong command line: what is wrong with it. There may be several such lines before one with where to look. */
 export function wrong(what: string): string {
   return `pilot: ${printable(what)}`;

@@ -3,6 +3,7 @@ import ms from "ms";
 import { LIMITS } from "../protocol/limits.ts";
 import { isAlias, isName, isVersion, NAME_RULE } from "../protocol/names.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../protocol/runtimes.ts";
+import { NODE_ROLES, type NodeRole } from "../protocol/subjects.ts";
 import { Usage } from "./failure.ts";
 
 const shown = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
@@ -135,6 +136,21 @@ export function warmth(text: string): (readonly [RuntimeName, number])[] {
 /** The id of a call, host or instance. */
 export function id(text: string): string {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new Usage(`${shown(text)} is not an id`);
+  return text;
+}
+
+/** Roles of nodes, with commas. */
+export function roles(text: string): NodeRole[] {
+  return text.split(",").map((part) => {
+    const role = NODE_ROLES.find((one) => one === part.trim());
+    if (role === undefined) throw new Usage(`${shown(part)} is not a role: there are ${NODE_ROLES.join(", ")}`);
+    return role;
+  });
+}
+
+/** Part of the id of a node. */
+export function idPart(text: string): string {
+  if (!/^[A-Za-z0-9_-]{1,48}$/.test(text)) throw new Usage(`${shown(text)} is not part of an id: up to 48 letters, digits, - and _`);
   return text;
 }
 

