@@ -1,6 +1,7 @@
 /** Entry of a frontend process. */
 import { startFrontend } from "../actors/frontend/actor.ts";
 import { openRegistry } from "../actors/kit/registry.ts";
+import { openPartStore } from "./io/body-store.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
 import { openInlineCode } from "./io/code/inline.ts";
@@ -11,7 +12,16 @@ await runRole(async ({ settings, log, calls, control }) => {
   const registry = await openRegistry(buckets, systemClock, log);
   const inlineCode = await openInlineCode(control.nc);
   const frontend = startFrontend(
-    { bus: calls.bus, control: control.bus, clock: systemClock, random: systemRandom, log, registry, inlineCode },
+    {
+      bus: calls.bus,
+      control: control.bus,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      registry,
+      inlineCode,
+      bodies: openPartStore(calls.nc),
+    },
     settings.node,
   );
   return {

@@ -9,6 +9,7 @@ import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { RUNTIME_NAMES } from "../protocol/runtimes.ts";
 import type { PoolTarget, VersionRecord } from "../protocol/vocabulary.ts";
+import { openBodyStore } from "./io/body-store.ts";
 import { featuresOf } from "./io/broker/version.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
@@ -87,6 +88,7 @@ await runRole(async ({ settings, log, calls, control }) => {
       },
       mapStack: (digest, stack) => mapper(digest, stack),
       data: openDataStore(buckets.data),
+      bodies: openBodyStore(calls.nc),
     },
     {
       host: settings.node,
@@ -99,6 +101,7 @@ await runRole(async ({ settings, log, calls, control }) => {
     },
   );
   return {
+    inspected: host,
     async drain() {
       await host.drain();
       pools.stop();

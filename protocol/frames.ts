@@ -102,6 +102,12 @@ export function frameHead(type: number, flags: number, id: number, extra: Uint8A
 /** A stream that is not a stream of frames: too large, or unknown. The container that sent it is ended. */
 export class FrameError extends Error {}
 
+/** Types of frames that may have a larger payload than others, and how large. */
+export interface LargeFrames {
+  readonly types: ReadonlySet<number>;
+  readonly bytes: number;
+}
+
 /**
  * Cuts a byte stream into frames. Feed it what arrives; it calls back for each whole frame and holds at most
  * one half frame of bounded size. Frames handed out are views into what was fed: copy what is kept.
@@ -110,14 +116,16 @@ export class FrameReader {
   readonly #onFrame: (frame: Frame) => void;
   readonly #maxExtra: number;
   readonly #maxPayload: number;
+  readonly #large: LargeFrames | undefined;
   #pending: Uint8Array[] = [];
   #have = 0;
   #need = FRAME_HEAD;
 
-  constructor(onFrame: (frame: Frame) => void, maxExtra: number, maxPayload: number) {
+  constructor(onFrame: (frame: Frame) => void, maxExtra: number, maxPayload: number, large?: LargeFrames) {
     this.#onFrame = onFrame;
     this.#maxExtra = maxExtra;
     this.#maxPayload = maxPayload;
+    this.#large = large;
   }
 
   /** Bytes of the frame that has begun and is not whole; 0 between frames. */
@@ -139,7 +147,7 @@ export class FrameReader {
       const view = new DataView(chunk.buffer, chunk.byteOffset + at, FRAME_HEAD);
       const extraLength = view.getUint16(2);
       const payloadLength = view.getUint32(8);
-      if (extraLength > this.#maxExtra || payloadLength > this.#maxPayload) {
+      if (extraLength > this.#maxExtra || (payloadLength > this.#maxPayload && !this.#mayBeLarge(view.getUint8(0), payloadLength))) {
         throw new FrameError(`frame of ${extraLength} + ${payloadLength} bytes`);
       }
       const end = at + FRAME_HEAD + extraLength + payloadLength;
@@ -160,6 +168,10 @@ export class FrameReader {
     }
     this.#need = FRAME_HEAD;
     if (at < chunk.length) this.#keep(chunk, at);
+  }
+
+  #mayBeLarge(type: number, payloadLength: number): boolean {
+    return this.#large?.types.has(type) === true && payloadLength <= this.#large.bytes;
   }
 
   #keep(chunk: Uint8Array, at: number): void {

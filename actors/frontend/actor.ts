@@ -19,18 +19,23 @@ import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJ
 import type { FunctionRecord } from "../../protocol/vocabulary.ts";
 import { Absence } from "../kit/absence.ts";
 import { resolveAlias } from "../kit/alias.ts";
+import type { PartStore } from "../kit/body-store.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
+import type { Inspected } from "../kit/inspection.ts";
 import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { startActor } from "../kit/start-actor.ts";
+import { Transitions } from "../kit/transitions.ts";
+import { BodyParts } from "./bodies.ts";
 import { FrontendCalls } from "./calls.ts";
 import { serveCancels } from "./cancel.ts";
 import { type CallOptions, readCallHeaders } from "./headers.ts";
 import { HotIndex } from "./hot.ts";
 import { readInline } from "./inline.ts";
 import { frontendMachine } from "./machine.ts";
+import { frontendMetrics } from "./metrics.ts";
 import { resolveCall, resolveInline } from "./resolve.ts";
 
 export interface FrontendPorts {
@@ -43,9 +48,11 @@ export interface FrontendPorts {
   readonly registry: Registry;
   /** Bundles source and stores it for a while; gives its digest. Rejects with Fault BadCode. */
   readonly inlineCode: (source: string, runtime: RuntimeName, handler: string) => Promise<string>;
+  /** Parts of large bodies. */
+  readonly bodies: PartStore;
 }
 
-export interface Frontend {
+export interface Frontend extends Inspected {
   /** Leaves the desk, waits for the calls it holds (bounded), and ends. */
   drain(): Promise<void>;
   /** Named counters of what was dropped, refused or retried. */
@@ -75,7 +82,9 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const count = (name: string) => {
     counters[name] = (counters[name] ?? 0) + 1;
   };
-  const lifecycle = startActor(frontendMachine, undefined, (error) => log.error("the lifecycle failed", { error: String(error) }));
+  const transitions = new Transitions(clock);
+  const failed = (error: unknown) => log.error("the lifecycle failed", { error: String(error) });
+  const lifecycle = startActor(frontendMachine, undefined, failed, transitions.watch("frontend"));
 
   const absence = new Absence(clock, [bus, control]);
   const hot = new HotIndex();
@@ -112,6 +121,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
         receivedAt: request.receivedAt,
         attempt: 1,
         ...(request.chain && { chain: request.chain }),
+        ...(request.options.bodyRef && { bodyRef: request.options.bodyRef }),
       },
       request.body,
       request.reply,
@@ -120,8 +130,9 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   };
 
   const admit = (request: Request) => {
-    if (request.body.length > BODY_LIMIT)
-      throw new Fault("PayloadTooLarge", `the body has ${request.body.length} bytes, at most ${BODY_LIMIT} are allowed`);
+    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLarge(request.body.length));
+    if (request.options.bodyRef !== undefined && request.body.length > 0)
+      throw new Fault("BadRequest", "a call with a Pilot-Body header has no body of its own");
     if (absence.hasEnded()) registry.doubt();
     const record = registry.function(request.account, request.name);
     if (record !== undefined) {
@@ -187,6 +198,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     }
   };
 
+  const parts = new BodyParts({ bus, store: ports.bodies, account: (name) => registry.account(name), answerable, fail });
+
   const onInline = (message: Message) => {
     const receivedAt = clock.epoch();
     const reply = answerable(message);
@@ -197,6 +210,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const runInline = async (message: Message, reply: string, receivedAt: number) => {
     const { account, request } = readInline(message.subject, message.body);
     const headers = readCallHeaders(message.hasHeaders ? message.headerNames() : [], (name) => message.header(name));
+    if (headers.bodyRef !== undefined) throw new Fault("BadHeader", "code in the request takes no Pilot-Body: deploy it, or send less");
     const options: CallOptions = {
       ...headers,
       ...(request.memoryMb !== undefined && { memoryMb: request.memoryMb }),
@@ -260,20 +274,31 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),
     bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),
     bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
+    bus.listen(SUBJECT.bodyAll, { queue: FRONTENDS }, (message) => parts.arrived(message)),
     serveCancels({ bus, control, clock, count }),
   ];
   lifecycle.send({ type: "loaded" });
   announce();
 
+  const held = () => ({ calls: calls.size, callBytes: calls.bytes });
+
   return {
     lifecycle,
-    counters: () => ({ ...counters, held: calls.size, heldBytes: calls.bytes }),
+    counters: () => ({ ...counters, held: calls.size, heldBytes: calls.bytes, bodyParts: parts.size }),
+    inspect: () => ({ epoch, actors: transitions.views(), counters, held: held(), waits: [] }),
+    metrics: () =>
+      frontendMetrics({
+        counters,
+        held: held(),
+        known: { host: hosts.size, scheduler: schedulers.size },
+        isDraining: !lifecycle.getSnapshot().matches("serving"),
+      }),
     async drain() {
-      lifecycle.send({ type: "drain" });
+      lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
       await Promise.all(intake.map((subscription) => subscription.stop()));
       const until = clock.now() + LIMITS.drain.value;
-      while (calls.size > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+      while (calls.size + parts.size > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
       lifecycle.send({ type: "calls.ended" });
       for (const timer of timers) timer.cancel();
       hosts.stop();
@@ -282,3 +307,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     },
   };
 }
+
+/** What a plain client is told that sends too much. */
+const tooLarge = (bytes: number): string =>
+  `the body has ${bytes} bytes, at most ${BODY_LIMIT} fit into a call; pilot invoke and the client of this package send up to ${LIMITS.largeBody.value} in parts, others send a reference to an object of their own`;

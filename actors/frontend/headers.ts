@@ -1,4 +1,5 @@
 /** What a caller may say in headers, read and judged. Everything here is hostile until it has passed. */
+import { type BodyRef, parseBody } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { CALL_HEADERS, type CallHeader } from "../../protocol/headers.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -10,6 +11,7 @@ export interface CallOptions {
   readonly memoryMb?: number;
   readonly runtimeWanted?: string;
   readonly traceparent?: string;
+  readonly bodyRef?: BodyRef;
 }
 
 const NONE: CallOptions = Object.freeze({ trace: false });
@@ -48,6 +50,14 @@ export function readCallHeaders(names: readonly string[], value: (name: string) 
           throw new Fault("BadHeader", "Pilot-Runtime is a runtime such as node@20");
         options.runtimeWanted = text;
         break;
+      case "Pilot-Body": {
+        const ref = parseBody(text);
+        if (ref === undefined) {
+          throw new Fault("BadHeader", `Pilot-Body is id;parts;bytes;sha256 of a body of at most ${LIMITS.largeBody.value} bytes`);
+        }
+        options.bodyRef = ref;
+        break;
+      }
       default:
         throw new Fault("BadHeader", `there is no header ${name.slice(0, 64)}; a call may have ${Object.keys(CALL_HEADERS).join(", ")}`);
     }

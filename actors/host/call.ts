@@ -1,4 +1,5 @@
 /** One call inside a host: a plain object, since there may be a hundred thousand of them a second. */
+import type { BodyRef } from "../../protocol/bodies.ts";
 import type { Fault } from "../../protocol/errors.ts";
 import type { CallHead } from "../../protocol/messages/call.ts";
 import type { Grant } from "../../protocol/messages/host.ts";
@@ -77,7 +78,7 @@ export class Call {
     this.slot = of.slot;
     this.reply = of.reply;
     this.body = of.body;
-    this.bytesIn = of.body.length;
+    this.bytesIn = of.head?.bodyRef?.bytes ?? of.body.length;
     this.head = of.head;
     this.placer = of.placer;
     this.grant = of.grant;
@@ -101,6 +102,16 @@ export class Call {
   /** It may run again when its instance is lost under it. */
   get isIdempotent(): boolean {
     return this.head?.idempotent ?? this.grant?.idempotent ?? false;
+  }
+
+  /** Where its body is, when that is too large for a message: it is read when a container has been found. */
+  get claim(): BodyRef | undefined {
+    return this.head?.bodyRef;
+  }
+
+  /** What of the body is here while the call waits. */
+  get bytesHeld(): number {
+    return this.claim === undefined ? this.bytesIn : 0;
   }
 
   get attempt(): number {

@@ -7,6 +7,7 @@ import type { ColdCause, Rung } from "../../protocol/vocabulary.ts";
 import type { ContainerListener, EndCause, IncomingFrame, SandboxedContainer } from "../instance/sandbox.ts";
 import type { Call } from "./call.ts";
 import type { Instance } from "./instance.ts";
+import type { Fetch } from "./large-bodies.ts";
 import type { Slot } from "./slot.ts";
 
 export type ContainerState = "spare" | "loading" | "idle" | "busy" | "ended";
@@ -67,6 +68,8 @@ export class Container implements ContainerListener {
   /** cpu time at the start of the running call, when it is measured. */
   cpuAtStart = -1;
   requests = 0;
+  /** The large body of the running call: on its way from the store until the call has `begun`, then into the container. */
+  large: { readonly fetch: Fetch; begun: boolean } | undefined = undefined;
   readonly #owner: ContainerOwner;
   #numbers = 0;
 

@@ -1,10 +1,12 @@
 /** How calls end: the caller hears it, the counters and records have it, and it is told once per call. */
 import { Fault } from "../../protocol/errors.ts";
 import type { Thrown } from "../../protocol/frames.ts";
-import { BODY_LIMIT } from "../../protocol/limits.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { canRedeem } from "../../protocol/subjects.ts";
 import type { Clock, Log } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 import type { Counters } from "./counters.ts";
+import type { LargeBodies } from "./large-bodies.ts";
 import type { Replies } from "./replies.ts";
 import type { Slot } from "./slot.ts";
 
@@ -12,6 +14,7 @@ export interface OutcomesPorts {
   readonly clock: Clock;
   readonly log: Log;
   readonly replies: Replies;
+  readonly bodies: LargeBodies;
   readonly counters: Counters;
   mapStack(digest: string, stack: string): Promise<string> | string;
   /** Digest of the slot's code, where it is still known. */
@@ -22,21 +25,55 @@ export interface OutcomesPorts {
 
 export class Outcomes {
   readonly #ports: OutcomesPorts;
+  #storing = 0;
 
   constructor(ports: OutcomesPorts) {
     this.#ports = ports;
   }
 
-  /** `payload` is a view. */
+  /** Calls whose results are being stored. */
+  get storing(): number {
+    return this.#storing;
+  }
+
+  /** `payload` is a view; one above BODY_LIMIT is nobody else's. */
   succeed(call: Call, payload: Uint8Array): void {
-    if (payload.length > BODY_LIMIT)
-      return this.fail(call, new Fault("ResultTooLarge", `the result has ${payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
+    if (payload.length > BODY_LIMIT && call.reply !== "") return this.#large(call, payload);
     call.dropBody();
     call.bytesOut = payload.length;
     call.endedAt = this.#ports.clock.epoch();
     call.slot.stats.succeeded(call.rung);
     this.#ports.replies.succeed(call, payload);
     this.#ports.done(call);
+  }
+
+  /** The result is stored, and its caller gets a claim check; a caller that could not redeem one gets advice. */
+  #large(call: Call, payload: Uint8Array): void {
+    const bytes = payload.length;
+    if (bytes > LIMITS.largeBody.value || !canRedeem(call.reply)) {
+      const advice = `pilot invoke and the client of this package take up to ${LIMITS.largeBody.value}; for others the function stores the data and returns a reference`;
+      return this.fail(
+        call,
+        new Fault("ResultTooLarge", `the result has ${bytes} bytes; at most ${BODY_LIMIT} fit into a reply; ${advice}`),
+      );
+    }
+    call.dropBody();
+    this.#storing++;
+    this.#ports.bodies.store(call.slot.account, payload).then(
+      (ref) => {
+        this.#storing--;
+        call.bytesOut = bytes;
+        call.endedAt = this.#ports.clock.epoch();
+        call.slot.stats.succeeded(call.rung);
+        this.#ports.replies.claim(call, ref);
+        this.#ports.done(call);
+      },
+      (thrown: unknown) => {
+        this.#storing--;
+        const { name, message, details } = Fault.from(thrown);
+        this.fail(call, new Fault(name, `the function has run, but its result of ${bytes} bytes could not be stored: ${message}`, details));
+      },
+    );
   }
 
   /** Its handler threw, or returned what cannot be sent. */

@@ -14,6 +14,7 @@ import { Functions } from "./functions.ts";
 import { Gap } from "./gap.ts";
 import { HandedCalls } from "./handed.ts";
 import { Instances } from "./instances.ts";
+import { LargeBodies } from "./large-bodies.ts";
 import { Loader } from "./loader.ts";
 import { Logs } from "./logs.ts";
 import { Losses } from "./losses.ts";
@@ -51,6 +52,7 @@ export class Parts {
   readonly slots: Slots;
   readonly records: Records;
   readonly logs: Logs;
+  readonly bodies: LargeBodies;
   readonly requests: Requests;
   readonly handed: HandedCalls;
   readonly instances: Instances;
@@ -78,7 +80,10 @@ export class Parts {
     const { slots } = this;
     this.records = new Records({ host, control, clock, counters });
     this.logs = new Logs({ host, control, clock, counters });
+    this.bodies = new LargeBodies({ clock, store: ports.bodies, counters, isLost: () => this.announcements.isLost() });
+    const { bodies } = this;
     this.requests = new Requests({
+      bodies,
       host,
       epoch,
       bus,
@@ -168,6 +173,7 @@ export class Parts {
       clock,
       log,
       replies,
+      bodies,
       counters,
       mapStack: (digest, stack) => ports.mapStack(digest, stack),
       isOpen: () => !life.isEnding(),
@@ -203,6 +209,8 @@ export class Parts {
   #done(call: Call): void {
     this.reports.done(call);
     this.records.ended(call);
+    // It has run, and its body is for one call.
+    if (call.claim !== undefined && call.startedAt > 0) this.bodies.drop(call.slot.account, call.claim);
     this.unfinished.look();
   }
 }

@@ -4,6 +4,7 @@ import type { HostSchema } from "../../protocol/messages/fleet.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import type { PoolTarget, VersionRecord } from "../../protocol/vocabulary.ts";
 import type { Sandbox } from "../instance/sandbox.ts";
+import type { BodyStore } from "../kit/body-store.ts";
 import type { Bus } from "../kit/bus.ts";
 import type { Inspected } from "../kit/inspection.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
@@ -35,6 +36,8 @@ export interface HostPorts {
   /** The stack in terms of the function's own source, where a map exists. */
   mapStack(digest: string, stack: string): Promise<string> | string;
   readonly data: DataStore;
+  /** Large bodies of calls and results. */
+  readonly bodies: BodyStore;
 }
 
 export interface HostOptions {

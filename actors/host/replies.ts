@@ -1,4 +1,5 @@
 /** Answers to callers: a result is the bare body; an error is headers and a small JSON body; a trace adds headers. */
+import { BODY_HEADER, type BodyRef, formatBody } from "../../protocol/bodies.ts";
 import { encode } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -14,6 +15,8 @@ interface Late {
   readonly body: Uint8Array;
   readonly headers: Record<string, string> | undefined;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** After a reconnect callers need a moment until they are back too. */
 const CALLERS_RETURN_MS = 500;
@@ -40,6 +43,14 @@ export class Replies {
     if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
     else if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
     else this.#bus.send(call.reply, payload);
+  }
+
+  /** The result is in the store. */
+  claim(call: Call, ref: BodyRef): void {
+    if (call.reply === "" || this.#isLost()) return;
+    const headers = { [BODY_HEADER]: formatBody(ref), ...(call.trace && this.#trace(call)) };
+    if (this.#bus.connected) this.#bus.send(call.reply, NOTHING, undefined, headers);
+    else this.#keep(call.reply, NOTHING, headers);
   }
 
   fail(call: Call, fault: Fault, stack?: string): void {

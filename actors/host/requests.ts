@@ -2,19 +2,21 @@
  * What running functions ask of their host: to call another function, to publish, to keep a value. Done in the
  * account's name, bounded, and only while the call that asks is running.
  */
+import { BODY_HEADER, formatBody, parseBody } from "../../protocol/bodies.ts";
 import { joinHead } from "../../protocol/codec.ts";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
 import { type ContextRequest, FRAME } from "../../protocol/frames.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import type { HandedCall } from "../../protocol/messages/call.ts";
 import { isAlias, isName, isVersion } from "../../protocol/names.ts";
-import { inboxOf, SUBJECT } from "../../protocol/subjects.ts";
+import { claimInbox, inboxOf, SUBJECT } from "../../protocol/subjects.ts";
 import type { IncomingFrame } from "../instance/sandbox.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import type { Clock } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 import type { Container } from "./container.ts";
 import type { Counters } from "./counters.ts";
+import type { LargeBodies } from "./large-bodies.ts";
 import type { DataStore } from "./ports.ts";
 
 const encoder = new TextEncoder();
@@ -36,6 +38,7 @@ export interface RequestsPorts {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly data: DataStore;
+  readonly bodies: LargeBodies;
   /** The container breaks the rules of its channel and must end. */
   violated(container: Container, what: string): void;
 }
@@ -49,7 +52,7 @@ export class Requests {
 
   constructor(ports: RequestsPorts) {
     this.#ports = ports;
-    this.#inbox = `${inboxOf("host", ports.host)}.nested${ports.epoch}`;
+    this.#inbox = claimInbox(`${inboxOf("host", ports.host)}.nested${ports.epoch}`);
     this.#subscription = ports.bus.listen(`${this.#inbox}.*`, {}, (message) => this.#answered(message));
   }
 
@@ -66,8 +69,9 @@ export class Requests {
       this.#ports.counters.add("requests.full");
       return this.#reject(container, frame.id, new Fault("Throttled", `more than ${LIMITS.requestsInFlight.value} requests are open`));
     }
-    if (frame.payload.length > BODY_LIMIT) {
-      this.#refuse(container, frame.id, new Fault("PayloadTooLarge", `${frame.payload.length} bytes; at most ${BODY_LIMIT} can be sent`));
+    const most = asked.kind === "call" ? LIMITS.largeBody.value : BODY_LIMIT;
+    if (frame.payload.length > most) {
+      this.#refuse(container, frame.id, new Fault("PayloadTooLarge", `${frame.payload.length} bytes; at most ${most} can be sent`));
       return;
     }
     try {
@@ -127,9 +131,24 @@ export class Requests {
       receivedAt: this.#ports.clock.epoch(),
       waitedMs: 0,
     };
+    const { payload } = frame;
+    if (payload.length <= BODY_LIMIT) return this.#send(number, handed, payload);
+    this.#ports.bodies.store(account, payload).then(
+      (ref) => {
+        if (!this.#nested.has(number)) return this.#ports.bodies.drop(account, ref);
+        this.#send(number, { ...handed, headers: { ...handed.headers, [BODY_HEADER]: formatBody(ref) } }, NOTHING);
+      },
+      (thrown: unknown) => {
+        const nested = this.#take(`${this.#inbox}.${number}`);
+        if (nested) this.#refuse(nested.container, nested.id, Fault.from(thrown));
+      },
+    );
+  }
+
+  #send(number: number, handed: HandedCall, body: Uint8Array): void {
     const { host, bus } = this.#ports;
     // Number 0 is nobody's: a 503 on it is told by the inbox behind it.
-    bus.send(SUBJECT.desk, joinHead(handed, frame.payload), SUBJECT.back(host, 0, 0, `${this.#inbox}.${number}`));
+    bus.send(SUBJECT.desk, joinHead(handed, body), SUBJECT.back(host, 0, 0, `${this.#inbox}.${number}`));
   }
 
   /** No frontend is there. `reply` is the inbox behind the back subject. */
@@ -143,9 +162,36 @@ export class Requests {
     if (!nested) return;
     const { container, id } = nested;
     const error = message.header("Pilot-Error");
-    if (message.status === 503) this.#refuse(container, id, new Fault("Unavailable", "no frontend answers"));
+    const claim = message.header(BODY_HEADER);
+    if (claim !== undefined) this.#fetch(nested, claim);
+    else if (message.status === 503) this.#refuse(container, id, new Fault("Unavailable", "no frontend answers"));
     else if (error === undefined) this.#answer(container, id, message.body);
     else this.#refuse(container, id, new Fault(isErrorName(error) ? error : "Internal", message.header("Nats-Service-Error") ?? error));
+  }
+
+  /** The answer is large: it is read before the function has it, and the request stays open meanwhile. */
+  #fetch({ container, call, id }: Nested, claim: string): void {
+    const { bodies } = this.#ports;
+    const { account } = call.slot;
+    const ref = parseBody(claim);
+    if (ref === undefined) {
+      this.#refuse(container, id, new Fault("BodyUnavailable", "the answer names its large body in a form that cannot be read"));
+      return;
+    }
+    container.requests++;
+    const fetch = bodies.fetch(account, ref);
+    const settle = (act: () => void): void => {
+      if (container.call !== call) return fetch.end();
+      container.requests--;
+      act();
+    };
+    fetch.body.then(
+      (body) => {
+        bodies.drop(account, ref);
+        settle(() => container.box.send(FRAME.answer, 0, id, NOTHING, body, () => fetch.end()));
+      },
+      (thrown: unknown) => settle(() => this.#refuse(container, id, Fault.from(thrown))),
+    );
   }
 
   #take(inbox: string): Nested | undefined {

@@ -2,6 +2,7 @@
  * Runs calls in containers: the path that must be short. A call goes in, one frame goes out; the result frame comes
  * back, one message goes out. Deadlines are looked at by one sweep over all busy containers.
  */
+import type { BodyRef } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import type { Thrown } from "../../protocol/frames.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -11,7 +12,7 @@ import type { Container } from "./container.ts";
 import { cpuOf, noteCost } from "./cost.ts";
 import type { Instance } from "./instance.ts";
 import { Outcomes, type OutcomesPorts } from "./outcomes.ts";
-import { SentAhead, sendCall } from "./sent-ahead.ts";
+import { SentAhead, sendCall, sendLarge } from "./sent-ahead.ts";
 import type { Slot } from "./slot.ts";
 
 export interface RunnerPorts extends OutcomesPorts {
@@ -44,13 +45,58 @@ export class Runner {
     this.#ahead = new SentAhead(ports.clock);
   }
 
+  /** Results that are being stored, whose callers have no answer yet. */
+  get storing(): number {
+    return this.#outcomes.storing;
+  }
+
   get busy(): ReadonlySet<Container> {
     return this.#busy;
   }
 
   /** Runs the call now. Legal for a container of the call's slot that is neither loading nor busy. */
   run(container: Container, call: Call): void {
-    this.#begin(container, call, sendCall(container, call, this.#ports.clock));
+    if (call.claim !== undefined) this.#fetch(container, call, call.claim);
+    else this.#begin(container, call, sendCall(container, call, this.#ports.clock));
+  }
+
+  /** The container is the call's while its body is read from the store; that is no run time, and nothing is sent ahead into it. */
+  #fetch(container: Container, call: Call, claim: BodyRef): void {
+    const { bodies, clock } = this.#ports;
+    const large = { fetch: bodies.fetch(call.slot.account, claim), begun: false };
+    container.state = "busy";
+    container.call = call;
+    // No frame of the container can be about the call before it was sent.
+    container.number = container.nextNumber();
+    container.startedAt = clock.now();
+    container.deadline = Number.POSITIVE_INFINITY;
+    container.takingBack = true;
+    container.large = large;
+    call.container = container.id;
+    call.instance = container.instance.id;
+    call.slot.busy.add(container);
+    this.#busy.add(container);
+    this.#ports.changed(container.instance);
+    large.fetch.body.then(
+      (body) => {
+        if (container.large !== large) return;
+        if (this.#ports.isLost()) return large.fetch.end();
+        container.takingBack = false;
+        large.begun = true;
+        this.#begin(
+          container,
+          call,
+          sendLarge(container, call, body, clock, () => large.fetch.end()),
+        );
+      },
+      (fault: unknown) => {
+        if (container.large !== large) return;
+        this.#finish(container);
+        container.takingBack = false;
+        this.fail(call, Fault.from(fault));
+        this.free(container);
+      },
+    );
   }
 
   /** Sends the call into a busy container where that is worth it. False: it has to wait elsewhere. Legal while nobody waits before it. */
@@ -105,7 +151,7 @@ export class Runner {
     container.coldCause = undefined;
     call.slot.busy.add(container);
     this.#busy.add(container);
-    if (!call.isIdempotent) call.dropBody();
+    if (!call.isIdempotent || container.large !== undefined) call.dropBody();
     this.#ports.changed(container.instance);
     this.#sweeping ??= this.#ports.clock.every(LIMITS.deadlineSweep.value, () => this.#sweep());
   }
@@ -170,12 +216,17 @@ export class Runner {
 
   /** The container is gone or going: its call, if it runs one, gets the error, or waits for another container when it may run twice. */
   lost(container: Container, fault: Fault): void {
+    const hadBegun = container.large?.begun !== false;
     const call = this.#finish(container);
     // What stood ahead had not begun: another container serves it.
     for (const waiting of this.#ahead.takeAll(container)) this.#waitAgain(waiting);
     if (!call) return;
+    if (!hadBegun && this.#ports.isOpen() && call.slot.hasRoom(0)) {
+      call.slot.putBack(call);
+      return;
+    }
     const mayRunAgain = fault.name === "InstanceLost" && call.isIdempotent && !call.isRerun;
-    if (mayRunAgain && this.#ports.isOpen() && call.slot.hasRoom(call.bytesIn)) {
+    if (mayRunAgain && this.#ports.isOpen() && call.slot.hasRoom(call.bytesHeld)) {
       this.#ports.counters.add("calls.rerun");
       call.isRerun = true;
       call.waitUntil = this.#ports.clock.now() + LIMITS.boot.value + LIMITS.load.value;
@@ -205,6 +256,12 @@ export class Runner {
     container.deadline = Number.POSITIVE_INFINITY;
     this.#busy.delete(container);
     call.slot.busy.delete(container);
+    const { large } = container;
+    if (large !== undefined) {
+      container.large = undefined;
+      large.fetch.end();
+      if (!large.begun) return call;
+    }
     call.slot.stats.ran(this.#ports.clock.now() - container.startedAt, call.startedAt - call.receivedAt);
     if (container.insideUs >= 0) call.slot.stats.ranInside(container.insideUs / 1_000);
     container.insideUs = -1;

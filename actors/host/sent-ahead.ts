@@ -27,6 +27,14 @@ export function sendCall(container: Container, call: Call, clock: Clock): number
   return number;
 }
 
+/** The same for a call whose body was read from the store. `written`: the host holds nothing of it any more. */
+export function sendLarge(container: Container, call: Call, body: Uint8Array, clock: Clock, written: () => void): number {
+  const end = clock.epoch() + call.timeoutMs;
+  const number = container.nextNumber();
+  container.box.send(FRAME.call, 0, number, extraOf(end, call.id), body, written);
+  return number;
+}
+
 export class SentAhead {
   readonly #clock: Clock;
 

@@ -91,14 +91,14 @@ export class Slot {
   /** Legal while hasRoom. The body is copied, since it waits longer than the buffer it came in should live. */
   enqueue(call: Call): void {
     call.body = call.body.slice();
-    this.#bytes.used += call.bytesIn;
+    this.#bytes.used += call.bytesHeld;
     this.#queue.push(call);
   }
 
   /** A call that has waited before is put where its age puts it. Always legal: it had been counted as sent. */
   putBack(call: Call): void {
     call.body = call.body.slice();
-    this.#bytes.used += call.bytesIn;
+    this.#bytes.used += call.bytesHeld;
     const at = this.#queue.findIndex((waiting) => waiting.arrivedAt > call.arrivedAt);
     if (at < 0) this.#queue.push(call);
     else this.#queue.splice(at, 0, call);
@@ -106,7 +106,7 @@ export class Slot {
 
   dequeue(): Call | undefined {
     const call = this.#queue.shift();
-    if (call) this.#bytes.used -= call.bytesIn;
+    if (call) this.#bytes.used -= call.bytesHeld;
     return call;
   }
 
@@ -118,7 +118,7 @@ export class Slot {
     const stay = this.#queue.filter((call) => !left.includes(call));
     this.#queue.length = 0;
     this.#queue.push(...stay);
-    for (const call of left) this.#bytes.used -= call.bytesIn;
+    for (const call of left) this.#bytes.used -= call.bytesHeld;
     return left;
   }
 

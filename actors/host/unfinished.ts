@@ -25,7 +25,7 @@ export class Unfinished {
     const { runner, slots, handed } = this.#ports;
     let queued = 0;
     for (const slot of slots.all()) queued += slot.queued;
-    return runner.busy.size + queued + handed.size;
+    return runner.busy.size + runner.storing + queued + handed.size;
   }
 
   /** Resolves when there is none, when LIMITS.drain has passed, or at `giveUp`. Legal once. */

@@ -78,8 +78,11 @@ export interface SandboxedContainer {
   /** What the runtime said of itself when it was ready, for example "node 20.20.2". */
   readonly runtimeVersion: string;
   listen(listener: ContainerListener): void;
-  /** Sends one frame; false when more than the high-water mark is already waiting (it is sent all the same). */
-  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array): boolean;
+  /**
+   * Sends one frame; false when more than the high-water mark is already waiting (it is sent all the same). `written` is told
+   * when the payload is in nobody's memory here any more, be it that the container ended.
+   */
+  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean;
   /** Writes limits and gives the container its full priority. Fast (under a millisecond), never moves a process. */
   limit(limits: ContainerLimits): void;
   signal(what: "freeze" | "thaw"): void;

@@ -31,7 +31,7 @@ export const BUCKET = {
   data: "pilot_data",
 } as const;
 
-export const OBJECTS = { code: "pilot_code", inline: "pilot_inline" } as const;
+export const OBJECTS = { code: "pilot_code", inline: "pilot_inline", bodies: "pilot_bodies" } as const;
 export const STREAM = { calls: "PILOT_CALLS", logs: "PILOT_LOGS" } as const;
 
 export interface Buckets extends RegistryBuckets {
@@ -81,6 +81,7 @@ const TABLE: readonly Row[] = [
   recordsRow(STREAM.logs, SUBJECT.logsAll, LIMITS.logsKept.value),
 ];
 
+  objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value),
 /**
  * Makes what is missing and brings what is there to the present limits; safe to do again and by several nodes at once. `replicas`: copies
  * in a cluster, for what is new. Faults: Unavailable when the broker has no JetStream, NotAllowed without the right.

@@ -92,11 +92,12 @@ export class FakeContainer implements SandboxedContainer {
     this.#listener = listener;
   }
 
-  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array): boolean {
+  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
     const bytes = join(frameHead(type, flags, id, extra, payload.length), payload);
     this.#waiting += bytes.length;
     this.#later(() => {
       this.#waiting -= bytes.length;
+      written?.();
       this.#fromAgent.feed(bytes);
     });
     return this.#waiting <= HIGH_WATER;

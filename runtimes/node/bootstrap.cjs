@@ -7,7 +7,7 @@
  * B3  A handler that returns a value costs no promise; only a thenable does.
  * B4  What nobody caught ends the process with code 1, after the running call was told.
  */
-const { FRAME, FRAME_ANSWER, BODY_LIMIT, send, sendText, open } = require("./channel.cjs");
+const { FRAME, FRAME_ANSWER, LARGE_BODY, send, sendText, open } = require("./channel.cjs");
 const output = require("./output.cjs");
 const contexts = require("./context.cjs");
 const code = require("./code.cjs");
@@ -46,7 +46,7 @@ function fail(id, flags, shown) {
 }
 
 function tooLarge(id, size) {
-  fail(id, BAD_RESULT, { type: "ResultTooLarge", message: `the result has ${size} bytes; at most ${BODY_LIMIT} can be sent` });
+  fail(id, BAD_RESULT, { type: "ResultTooLarge", message: `the result has ${size} bytes; at most ${LARGE_BODY} can be sent` });
 }
 
 function badResult(id, message) {
@@ -64,7 +64,7 @@ function succeed(id, value) {
     badResult(id, `the result cannot be sent: ${describe(error).message}`);
     return;
   }
-  if (bytes !== undefined && bytes.length > BODY_LIMIT) {
+  if (bytes !== undefined && bytes.length > LARGE_BODY) {
     tooLarge(id, bytes.length);
     return;
   }

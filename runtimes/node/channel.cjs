@@ -33,8 +33,9 @@ const LOG_STREAM = { stdout: 0, stderr: 1, log: 2 };
 const FRAME_EXTRA = 61440;
 const FRAME_PAYLOAD = 67108864;
 const FRAME_ANSWER = 8388608;
-/** Largest body that the platform carries. */
+/** Largest body that fits into a message, and largest of a call or result, which then travels in parts. */
 const BODY_LIMIT = 4177920;
+const LARGE_BODY = 67108864;
 
 const READ_BYTES = 65536;
 const SCRATCH_BYTES = 65536;
@@ -94,9 +95,9 @@ function sendText(type, flags, id, extra, text) {
     writeAll(scratch, 0, start + bytes);
     return true;
   }
-  if (text.length > BODY_LIMIT) return false;
+  if (text.length > LARGE_BODY) return false;
   const payload = Buffer.from(text);
-  if (payload.length > BODY_LIMIT) return false;
+  if (payload.length > LARGE_BODY) return false;
   send(type, flags, id, extra, payload);
   return true;
 }
@@ -167,4 +168,17 @@ function open(onFrame) {
   socket.on("end", gone).on("close", gone).on("error", gone).resume();
 }
 
-module.exports = { FRAME_HEAD, FRAME, LOG_STREAM, FRAME_EXTRA, FRAME_PAYLOAD, FRAME_ANSWER, BODY_LIMIT, send, sendText, reader, open };
+module.exports = {
+  FRAME_HEAD,
+  FRAME,
+  LOG_STREAM,
+  FRAME_EXTRA,
+  FRAME_PAYLOAD,
+  FRAME_ANSWER,
+  BODY_LIMIT,
+  LARGE_BODY,
+  send,
+  sendText,
+  reader,
+  open,
+};

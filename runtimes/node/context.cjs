@@ -3,7 +3,7 @@
  * The second argument of a handler. What it asks of the host travels as `request` frames, at most
  * REQUESTS_IN_FLIGHT at a time; each is answered by an `answer` frame with bytes or with a fault.
  */
-const { FRAME, FRAME_EXTRA, BODY_LIMIT, send } = require("./channel.cjs");
+const { FRAME, FRAME_EXTRA, BODY_LIMIT, LARGE_BODY, send } = require("./channel.cjs");
 const output = require("./output.cjs");
 const { toValue, asBytes, asJson } = require("./payload.cjs");
 const { describe, cut } = require("./thrown.cjs");
@@ -31,7 +31,8 @@ function ask(call, what, payload) {
     const extra = Buffer.from(JSON.stringify(what));
     if (extra.length > FRAME_EXTRA) throw fault("BadRequest", `the name in ${what.kind} is too long`);
     const bytes = payload === undefined ? NOTHING : (asBytes(payload) ?? Buffer.from(asJson(payload)));
-    if (bytes.length > BODY_LIMIT) throw fault("PayloadTooLarge", `${bytes.length} bytes; at most ${BODY_LIMIT} can be sent`);
+    const most = what.kind === "call" ? LARGE_BODY : BODY_LIMIT;
+    if (bytes.length > most) throw fault("PayloadTooLarge", `${bytes.length} bytes; at most ${most} can be sent`);
     lastRequest = (lastRequest + 1) >>> 0 || 1;
     open.set(lastRequest, { resolve, reject, kind: what.kind });
     send(FRAME.request, 0, lastRequest, extra, bytes);

@@ -5,6 +5,9 @@ const { isUtf8 } = require("node:buffer");
 const parse = JSON.parse;
 const stringify = JSON.stringify;
 
+/** Above this a frame was gathered in a buffer of its own, which is not used again. */
+const OWN_BUFFER = 1 << 20;
+
 /** JSON when the bytes are JSON, else a copy of the bytes (a Buffer). No bytes are no JSON. */
 function toValue(bytes, from, to) {
   if (from < to && mayBeJson(bytes[from])) {
@@ -17,7 +20,8 @@ function toValue(bytes, from, to) {
       // not JSON
     }
   }
-  return Buffer.from(bytes.subarray(from, to));
+  const view = bytes.subarray(from, to);
+  return view.length > OWN_BUFFER ? view : Buffer.from(view);
 }
 
 /** First bytes that JSON may have: saves most bodies that are not JSON the exception. */

@@ -14,6 +14,7 @@ import type { AccountRecord, FunctionRecord, PoolTarget, VersionRecord } from ".
 import type { FakeProgram } from "../../runtimes/fake/program.ts";
 import { FakeSandbox } from "../../runtimes/fake/sandbox.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { MemoryBodies } from "../support/memory-bodies.ts";
 import { MemoryBroker, type Packet } from "../support/memory-broker.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryBus } from "../support/memory-bus.ts";
@@ -131,7 +132,13 @@ export class World {
     const { bus, control, clock } = node;
     const registry = await openRegistry(this.#reach(node), clock, this.log);
     const inlineCode = async (source: string): Promise<string> => createHash("sha256").update(source).digest("hex");
-    return { node, frontend: startFrontend({ bus, control, clock, random: this.#random, log: this.log, registry, inlineCode }, node.id) };
+    return {
+      node,
+      frontend: startFrontend(
+        { bus, control, clock, random: this.#random, log: this.log, registry, inlineCode, bodies: new MemoryBodies() },
+        node.id,
+      ),
+    };
   }
 
   async #scheduler(node: SimulatedNode): Promise<Process> {
@@ -201,6 +208,7 @@ export class World {
     );
     return { node, host, sandbox };
   }
+        bodies: new MemoryBodies().whole,
 
   #reach(node: SimulatedNode) {
     const { functions, versions, accounts, pools, removed } = this.buckets;

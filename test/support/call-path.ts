@@ -14,6 +14,7 @@ import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { AccountRecord, FunctionRecord, VersionRecord } from "../../protocol/vocabulary.ts";
 import { announcement } from "./fleet.ts";
 import { ManualClock } from "./manual-clock.ts";
+import { MemoryBodies } from "./memory-bodies.ts";
 import { MemoryBroker } from "./memory-broker.ts";
 import { MemoryBucket } from "./memory-bucket.ts";
 import { MemoryBus } from "./memory-bus.ts";
@@ -59,15 +60,19 @@ export async function openCallPath() {
   };
   const random = seededRandom(7);
 
+  const lease = new MemoryLease(clock);
+  const bodies = new MemoryBodies();
   return {
     clock,
     broker,
     log,
     buckets,
     async frontend(node = "frontend-1") {
+    lease,
+    bodies,
       const bus = new MemoryBus(broker, node);
       const inlineCode = () => Promise.resolve("0".repeat(64));
-      return { bus, ...startFrontend({ bus, control: bus, clock, random, log, registry: await registry(), inlineCode }, node) };
+      return { bus, ...startFrontend({ bus, control: bus, clock, random, log, registry: await registry(), inlineCode, bodies }, node) };
     },
     async scheduler(node = "scheduler-1") {
       const bus = new MemoryBus(broker, node);

@@ -7,7 +7,7 @@
  * I3  A container that sends faster than LIMITS.channelFrames and channelBytes is read no faster.
  */
 import type { Socket } from "node:net";
-import { type Frame, FrameReader, frameHead } from "../../../protocol/frames.ts";
+import { FRAME, type Frame, FrameReader, frameHead } from "../../../protocol/frames.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { HalfFrames } from "./half-frames.ts";
 import { Pace } from "./pace.ts";
@@ -20,6 +20,9 @@ const SMALL = 2048;
 // A frame may arrive in this many pieces; beyond it the pieces must have a decent size on average (else their bookkeeping outgrows the data).
 const FREE_PIECES = 4096;
 const DECENT_PIECE = 512;
+
+/** Results and nested calls may bring large bodies. */
+const LARGE = { types: new Set<number>([FRAME.result, FRAME.request]), bytes: LIMITS.largeBody.value };
 
 /** One for all channels of this process: it is the process's memory. */
 const halfFrames = new HalfFrames(LIMITS.halfFrames.value);
@@ -49,6 +52,7 @@ export class Channel {
       },
       LIMITS.frameExtra.value,
       LIMITS.frameAnswer.value,
+      LARGE,
     );
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#feed(chunk));
@@ -57,8 +61,11 @@ export class Channel {
     if (first !== undefined && first.length > 0) this.#feed(first);
   }
 
-  /** Sends one frame; false when more than the high-water mark is already waiting. The payload must not change afterwards. */
-  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array): boolean {
+  /**
+   * Sends one frame; false when more than the high-water mark is already waiting. The payload must not change afterwards.
+   * `written`, for payloads above 2 KiB: told when it has left this process, or will not.
+   */
+  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
     if (!this.#open) return false;
     const socket = this.#socket;
     const head = frameHead(type, flags, id, extra, payload.length);
@@ -71,7 +78,7 @@ export class Channel {
       return this.#sent(socket.write(whole));
     }
     socket.write(head);
-    return this.#sent(socket.write(payload));
+    return this.#sent(written === undefined ? socket.write(payload) : socket.write(payload, written));
   }
 
   /** All frames of one burst of messages go out in one system call, which is what a frame costs most. */

@@ -67,8 +67,8 @@ export class Container implements SandboxedContainer {
     if (this.#end !== undefined) this.#tell(this.#end);
   }
 
-  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array): boolean {
-    return this.#body.channel?.send(type, flags, id, extra, payload) ?? false;
+  send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
+    return this.#body.channel?.send(type, flags, id, extra, payload, written) ?? false;
   }
 
   limit(limits: ContainerLimits): void {

@@ -13,7 +13,7 @@ import time
 from struct import unpack_from
 
 from . import code
-from .channel import BODY_LIMIT, FRAME_CALL, FRAME_FAILED, FRAME_LOAD, FRAME_LOAD_FAILED, FRAME_LOADED, FRAME_RESULT
+from .channel import FRAME_CALL, FRAME_FAILED, FRAME_LOAD, FRAME_LOAD_FAILED, FRAME_LOADED, FRAME_RESULT, LARGE_BODY
 from .context import Context, Requests
 from .output import Output, install
 from .payload import as_bytes, as_json, to_value
@@ -128,8 +128,8 @@ class Container:
             text = describe(error)["message"]
             self._fail(number, BAD_RESULT, {"type": "BadResult", "message": f"the result cannot be sent: {text}"})
             return
-        if len(data) > BODY_LIMIT:
-            message = f"the result has {len(data)} bytes; at most {BODY_LIMIT} can be sent"
+        if len(data) > LARGE_BODY:
+            message = f"the result has {len(data)} bytes; at most {LARGE_BODY} can be sent"
             self._fail(number, BAD_RESULT, {"type": "ResultTooLarge", "message": message})
             return
         self._end()

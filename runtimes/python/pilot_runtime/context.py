@@ -7,7 +7,7 @@ import json
 import threading
 import time
 
-from .channel import BODY_LIMIT, FRAME_ANSWER, FRAME_CALL, FRAME_EXTRA, FRAME_REQUEST
+from .channel import BODY_LIMIT, FRAME_ANSWER, FRAME_CALL, FRAME_EXTRA, FRAME_REQUEST, LARGE_BODY
 from .output import LOG_LINE
 from .payload import as_bytes, as_json, to_value
 
@@ -43,8 +43,9 @@ class Requests:
         extra = json.dumps(what).encode()
         if len(extra) > FRAME_EXTRA:
             raise PilotError("BadRequest", f"the name in {what['kind']} is too long")
-        if len(payload) > BODY_LIMIT:
-            raise PilotError("PayloadTooLarge", f"{len(payload)} bytes; at most {BODY_LIMIT} can be sent")
+        most = LARGE_BODY if what["kind"] == "call" else BODY_LIMIT
+        if len(payload) > most:
+            raise PilotError("PayloadTooLarge", f"{len(payload)} bytes; at most {most} can be sent")
         if not self._host.attached:
             raise PilotError("BadRequest", f"{what['kind']} from a forked process")
         with self._state:

@@ -15,6 +15,7 @@ import type { CallRecord, VersionRecord } from "../../../protocol/vocabulary.ts"
 import type { FakeProgram } from "../../../runtimes/fake/program.ts";
 import { FakeSandbox } from "../../../runtimes/fake/sandbox.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { MemoryBodies } from "../../support/memory-bodies.ts";
 import { MemoryBroker } from "../../support/memory-broker.ts";
 import { MemoryBus } from "../../support/memory-bus.ts";
 import { seededRandom } from "../../support/random.ts";
@@ -94,6 +95,7 @@ export class Rig {
   readonly toKeeper: KeptOn[] = [];
   readonly toDesk: HandedOn[] = [];
   readonly data = new Map<string, Uint8Array>();
+  readonly bodies = new MemoryBodies();
   readonly downloads: string[] = [];
   /** Change what a version is; by account.function.version. */
   readonly versions = new Map<string, Partial<VersionRecord>>();
@@ -133,6 +135,7 @@ export class Rig {
           put: async (account, key, value) => void this.data.set(`${account}/${key}`, value),
           delete: async (account, key) => void this.data.delete(`${account}/${key}`),
         },
+        bodies: this.bodies.whole,
       },
       { host: "h1", memoryMb: 8_192, cores: 2, pools: [{ runtime: "node", memoryMb: 1_024, warm: 1 }], ...options },
     );
