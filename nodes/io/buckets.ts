@@ -77,11 +77,11 @@ const TABLE: readonly Row[] = [
   ),
   objectsRow(OBJECTS.code),
   objectsRow(OBJECTS.inline, LIMITS.inlineKept.value, LIMITS.inlineLife.value),
+  objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value),
   recordsRow(STREAM.calls, SUBJECT.callsAll, LIMITS.callsKept.value),
   recordsRow(STREAM.logs, SUBJECT.logsAll, LIMITS.logsKept.value),
 ];
 
-  objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value),
 /**
  * Makes what is missing and brings what is there to the present limits; safe to do again and by several nodes at once. `replicas`: copies
  * in a cluster, for what is new. Faults: Unavailable when the broker has no JetStream, NotAllowed without the right.

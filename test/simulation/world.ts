@@ -197,6 +197,7 @@ export class World {
           this.clock.after(RESTART_MS, () => void this.begin(node.id, "host"));
         },
         data: { get: async () => undefined, put: async () => undefined, delete: async () => undefined },
+        bodies: new MemoryBodies().whole,
       },
       {
         host: node.id,
@@ -208,7 +209,6 @@ export class World {
     );
     return { node, host, sandbox };
   }
-        bodies: new MemoryBodies().whole,
 
   #reach(node: SimulatedNode) {
     const { functions, versions, accounts, pools, removed } = this.buckets;

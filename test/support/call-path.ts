@@ -59,17 +59,15 @@ export async function openCallPath() {
     return opened;
   };
   const random = seededRandom(7);
-
-  const lease = new MemoryLease(clock);
   const bodies = new MemoryBodies();
+
   return {
     clock,
     broker,
     log,
     buckets,
-    async frontend(node = "frontend-1") {
-    lease,
     bodies,
+    async frontend(node = "frontend-1") {
       const bus = new MemoryBus(broker, node);
       const inlineCode = () => Promise.resolve("0".repeat(64));
       return { bus, ...startFrontend({ bus, control: bus, clock, random, log, registry: await registry(), inlineCode, bodies }, node) };
