@@ -31,6 +31,8 @@ export const SUBJECT = {
   host: (host: string): string => `_pilot.host.${host}`,
   keeper: (scheduler: string): string => `_pilot.keeper.${scheduler}`,
   desk: "_pilot.desk",
+  /** The desk of one frontend alone, for operators who try each. */
+  ownDesk: (frontend: string): string => `_pilot.node.${frontend}.desk`,
   back: (node: string, number: number, hop: number, reply: string): string => `_pilot.back.${node}.${number}.${hop}.${reply}`,
   backAll: (node: string): string => `_pilot.back.${node}.>`,
   report: (node: string): string => `_pilot.report.${node}`,
@@ -172,6 +174,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
           "_pilot.inbox.gateway.>",
           `_pilot.announce.gateway.${node}`,
           "_pilot.service.fleet.show",
+          "_pilot.service.registry.function",
         ],
         subscribe: [...own, "_INBOX.gateway.>"],
       };
@@ -188,6 +191,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
           `_pilot.announce.frontend.${node}`,
           "_pilot.service.fleet.cancel",
           "$O.pilot_inline.>",
+          "$O.pilot_bodies.>",
         ],
         subscribe: [...own, SUBJECT.fnAll, SUBJECT.inlineAll, SUBJECT.bodyAll, SUBJECT.cancelAll, SUBJECT.desk],
       };
