@@ -23,6 +23,7 @@ const MEANINGS: Readonly<Record<keyof typeof SUBJECT, string>> = {
   host: "A placed call on its way to a host. Left only at exit.",
   keeper: "A call on its way to the waiting room of its function.",
   desk: "A public call that a host hands to any frontend (queue group `frontends`), and a call made by a running function.",
+  ownDesk: "A call that an operator hands to one frontend, to see whether that one works.",
   back: "Reply subject of a placed call. The host strips the prefix and answers the caller; refusals and 503s come here.",
   backAll: "Where a placer listens for refusals. Never a queue subscription: those get no 503.",
   report: "Batches of calls that a host has taken and finished.",
