@@ -237,6 +237,13 @@ export const LIMITS = {
   dataKept: limit(2_048 * MiB, "bytes", "what functions keep with context.kv, in the broker; further puts are refused"),
   inlineLife: limit(3_600_000, "ms", "age at which code that came inside a request goes from the object store"),
   storageWait: limit(20_000, "ms", "how long a node that starts waits for buckets that a scheduler still has to make"),
+  copiesWait: limit(
+    5_000,
+    "ms",
+    "how long a scheduler that starts waits for enough servers to keep each stream; then fewer keep it for now",
+  ),
+  copiesAgain: limit(30_000, "ms", "how often a scheduler tries to give streams the copies that they lack"),
+  storageRetry: limit(500, "ms", "pause before a node that starts asks again for a JetStream that is not ready"),
   watchRetry: limit(250, "ms", "pause before a watch of a bucket that ended is begun again"),
   // the gateway
   httpConnections: limit(4_096, "count", "HTTP connections of one gateway; further ones are closed at once"),
@@ -245,6 +252,12 @@ export const LIMITS = {
   httpPath: limit(512, "bytes", "path of an HTTP request, else BadRequest"),
   httpHeadersWait: limit(10_000, "ms", "how long the headers of an HTTP request may take to arrive, else the connection is closed"),
   httpBodyPause: limit(15_000, "ms", "longest pause inside the body of an HTTP request, else BadRequest and the connection is closed"),
+  httpJson: limit(
+    256 * KiB,
+    "bytes",
+    "largest result that a gateway parses to tell whether it is JSON; a larger one is judged by its ends",
+  ),
+  httpHealth: limit(1_000, "ms", "how long a gateway waits for a frontend to answer, and how long its answer on health counts"),
   httpKeepAlive: limit(30_000, "ms", "how long an idle HTTP connection is kept"),
   httpBytes: limit(256 * MiB, "bytes", "bodies of requests and replies in the memory of one gateway, else Throttled"),
   // the broker that we start, and the supervisor

@@ -29,6 +29,8 @@ export const BUCKET = {
   removed: "pilot_removed",
   /** `context.kv`: keys are `<account>.<encoded key>`. */
   data: "pilot_data",
+  /** Who leads which class; keys are classes. Never removed: its revisions fence, and in a new bucket they would begin again. */
+  leases: "pilot_leases",
 } as const;
 
 export const OBJECTS = { code: "pilot_code", inline: "pilot_inline", bodies: "pilot_bodies" } as const;
@@ -72,9 +74,11 @@ const recordsRow = (name: string, subjects: string, bytes: number): Row => ({
 
 const TABLE: readonly Row[] = [
   // What functions and callers may fill has a bound, so that it never takes the place of what operators write.
-  ...Object.values(BUCKET).map((bucket) =>
-    bucket === BUCKET.data ? { ...kvRow(bucket), max_bytes: LIMITS.dataKept.value } : kvRow(bucket),
-  ),
+  ...Object.values(BUCKET).map((bucket) => ({
+    ...kvRow(bucket),
+    ...(bucket === BUCKET.data && { max_bytes: LIMITS.dataKept.value }),
+    ...(bucket === BUCKET.leases && { max_age: nanos(LIMITS.leaseLife.value) }),
+  })),
   objectsRow(OBJECTS.code),
   objectsRow(OBJECTS.inline, LIMITS.inlineKept.value, LIMITS.inlineLife.value),
   objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value),
@@ -83,36 +87,61 @@ const TABLE: readonly Row[] = [
 ];
 
 /**
- * Makes what is missing and brings what is there to the present limits; safe to do again and by several nodes at once. `replicas`: copies
- * in a cluster, for what is new. Faults: Unavailable when the broker has no JetStream, NotAllowed without the right.
+ * Makes what is missing and brings what is there to the present limits, and to as many copies (`replicas`) where it has fewer; safe to do
+ * again and by several nodes at once. Resolves with the names of what has fewer copies than that, because too few servers are there.
+ * Faults: Unavailable when the broker has no JetStream, NotAllowed without the right.
  */
-export async function prepareStorage(nc: NatsConnection, replicas = 1): Promise<void> {
-  await storageFault("the storage cannot be prepared", async () => {
+export async function prepareStorage(nc: NatsConnection, replicas = 1): Promise<string[]> {
+  return storageFault("the storage cannot be prepared", async () => {
     const jsm = await nc.jetstreamManager({ timeout: LIMITS.control.value });
-    for (const row of TABLE) await ensure(jsm, row, replicas);
+    const short: string[] = [];
+    for (const row of TABLE) if ((await ensure(jsm, row, replicas)) < replicas) short.push(row.name);
+    return short;
   });
 }
 
-async function ensure(jsm: JetStreamManager, row: Row, replicas: number): Promise<void> {
+/** Gives the number of copies that there are. */
+async function ensure(jsm: JetStreamManager, row: Row, replicas: number): Promise<number> {
+  const wanted = { retention: RetentionPolicy.Limits, storage: StorageType.File, num_replicas: replicas, ...row };
   const present = await configOf(jsm, row.name);
-  const wanted = { retention: RetentionPolicy.Limits, storage: StorageType.File, num_replicas: present?.num_replicas ?? replicas, ...row };
-  if (present) await bringUp(jsm, present, wanted);
-  else {
-    try {
-      await jsm.streams.add(wanted);
-    } catch (thrown) {
-      // Another node was quicker, perhaps one of another release.
-      const theirs = await configOf(jsm, row.name);
-      if (!theirs) throw thrown;
-      await bringUp(jsm, theirs, wanted);
-    }
+  if (present) return bringUp(jsm, present, wanted);
+  try {
+    return (await fewerWhereNeeded(replicas, (copies) => jsm.streams.add({ ...wanted, num_replicas: copies }))) ?? 1;
+  } catch (thrown) {
+    // Another node was quicker, perhaps one of another release.
+    const theirs = await configOf(jsm, row.name);
+    if (!theirs) throw thrown;
+    return bringUp(jsm, theirs, wanted);
   }
 }
 
-async function bringUp(jsm: JetStreamManager, present: StreamConfig, wanted: Row): Promise<void> {
-  const { max_bytes = -1, max_age = 0, allow_direct = false } = wanted;
-  if (present.max_bytes === max_bytes && present.max_age === max_age && present.allow_direct === allow_direct) return;
-  await jsm.streams.update(wanted.name, { ...present, max_bytes, max_age, allow_direct });
+async function bringUp(jsm: JetStreamManager, present: StreamConfig, wanted: Row & { readonly num_replicas: number }): Promise<number> {
+  const { max_bytes = -1, max_age = 0, allow_direct = false, num_replicas } = wanted;
+  if (present.max_bytes !== max_bytes || present.max_age !== max_age || present.allow_direct !== allow_direct)
+    await jsm.streams.update(wanted.name, { ...present, max_bytes, max_age, allow_direct });
+  if (present.num_replicas >= num_replicas) return present.num_replicas;
+  const raise = (copies: number) =>
+    copies > present.num_replicas
+      ? jsm.streams.update(wanted.name, { ...present, max_bytes, max_age, allow_direct, num_replicas: copies })
+      : undefined;
+  return (await fewerWhereNeeded(num_replicas, raise)) ?? present.num_replicas;
+}
+
+/** JetStream's numbers for: too few servers for so many copies; not in a cluster at all; the same, of an update. */
+const TOO_FEW_SERVERS = [10_005, 10_074, 10_052];
+
+/** Does it with as many copies as the servers that are there allow, an odd number; gives that, or undefined where nothing was done. */
+async function fewerWhereNeeded(most: number, work: (copies: number) => Promise<unknown> | undefined): Promise<number | undefined> {
+  for (let copies = most; ; copies = Math.max(1, copies - (copies % 2 === 0 ? 1 : 2))) {
+    try {
+      const done = work(copies);
+      await done;
+      return done === undefined ? undefined : copies;
+    } catch (thrown) {
+      const number = thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
+      if (copies === 1 || number === undefined || !TOO_FEW_SERVERS.includes(number)) throw thrown;
+    }
+  }
 }
 
 async function configOf(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {

@@ -14,6 +14,7 @@ import { openLog } from "./log.ts";
 import { type Connected, connect } from "./nats.ts";
 import type { NodeMessage } from "./role-process.ts";
 import { serveInspection } from "./serve-inspection.ts";
+import { storageReady } from "./storage.ts";
 
 export interface RoleContext {
   readonly settings: RoleEnvironment;
@@ -72,6 +73,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
       });
     const [calls, control] = await Promise.all([open("calls"), open("control")]);
     await claimId(control, settings, log, cannotGoOn);
+    if (settings.role !== "gateway") await storageReady(control.nc, settings.role !== "scheduler", log);
     const role = await start({ settings, log, calls, control });
     started = true;
     if (role.inspected !== undefined)

@@ -4,7 +4,7 @@ import { Fault } from "../../protocol/errors.ts";
 
 /** JetStream's own error numbers. */
 const WRONG_SEQUENCE = 10071;
-const OFF_FOR_ACCOUNT = 10039;
+export const OFF_FOR_ACCOUNT = 10039;
 const STREAM_MISSING = 10059;
 const MESSAGE_MISSING = 10037;
 

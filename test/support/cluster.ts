@@ -147,7 +147,7 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
         const user = plan.users.find((one) => one.role === role);
         if (user !== undefined) await replaceFile(join(contexts, `${role}.json`), JSON.stringify(contextOf(urlsOf(servers), user)));
       }
-      const name = rest.name ?? `n${made}`;
+      const name = rest.name ?? `n${runs.length + 1}`;
       const nodes = await runNodes({ data: join(directory, `node ${name}`), name, ...rest, roles, credentials: { contexts } });
       runs.push(nodes);
       return nodes;
