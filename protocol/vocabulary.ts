@@ -115,3 +115,9 @@ export interface CallRecord {
   readonly memoryPeakBytes?: number;
   readonly cpuMicroseconds?: number;
 }
+
+/** Who leads a class, as its lease says: a scheduler, and which life of it. */
+export interface LeaseRecord {
+  readonly holder: string;
+  readonly life: string;
+}

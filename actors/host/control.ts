@@ -36,11 +36,8 @@ export interface ControlPorts {
 export function serveControl(ports: ControlPorts): Subscription[] {
   const { control, host, desk } = ports;
   return [
-    control.serve(grantFunctions, [host], ({ grants }) => ({ refused: desk.grant(grants) })),
-    control.serve(recallGrant, [host], async ({ account, function: name, epoch }) => {
-      await desk.recall(account, name, epoch);
-      return {};
-    }),
+    control.serve(grantFunctions, [host], ({ grants, leaderEpoch }) => desk.grant(grants, leaderEpoch)),
+    control.serve(recallGrant, [host], ({ account, function: name, epoch, leaderEpoch }) => desk.recall(account, name, epoch, leaderEpoch)),
     control.serve(provisionContainer, [host], (wanted) => provision(ports, wanted)),
     control.serve(cancelOnHost, [host], (named) => ({ cancelled: cancel(ports, named) })),
     control.serve(findCall, [host], ({ call }) => {

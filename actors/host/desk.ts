@@ -15,6 +15,7 @@ import { admit } from "./admission.ts";
 import { Call } from "./call.ts";
 import type { CallStamp } from "./call-stamp.ts";
 import { readDirect, type Said } from "./direct-headers.ts";
+import { Fence } from "./fence.ts";
 import { Grants, type GrantsPorts, type Held } from "./grants.ts";
 import { HandingOn, type HandingOnPorts } from "./handing-on.ts";
 import type { Runner } from "./runner.ts";
@@ -38,6 +39,7 @@ export class Desk {
   readonly #ports: DeskPorts;
   readonly #grants: Grants;
   readonly #handingOn: HandingOn;
+  readonly #fence = new Fence();
 
   constructor(ports: DeskPorts) {
     this.#ports = ports;
@@ -49,14 +51,21 @@ export class Desk {
     });
   }
 
-  /** Takes or renews grants. Returns `account.function` of those that were refused. */
-  grant(grants: readonly Grant[]): string[] {
-    return grants.filter((grant) => !this.#grants.take(grant)).map((grant) => `${grant.account}.${grant.function}`);
+  /**
+   * Takes or renews grants, by order of the leader of that epoch. Returns `account.function` of those that were refused: all of them
+   * when a newer leader is known, whose epoch is `fenced` then.
+   */
+  grant(grants: readonly Grant[], leaderEpoch?: number): { refused: string[]; fenced?: number } {
+    const fenced = this.#refuses(leaderEpoch);
+    const refused = fenced === undefined ? grants.filter((grant) => !this.#grants.take(grant, leaderEpoch)) : grants;
+    return { refused: refused.map((grant) => `${grant.account}.${grant.function}`), ...(fenced !== undefined && { fenced }) };
   }
 
-  /** Ends a grant; resolves when the host has left the desk. An older recall than the grant is of no effect. */
-  recall(account: string, name: string, epoch: number): Promise<void> {
-    return this.#grants.recall(account, name, epoch);
+  /** Ends a grant; resolves when the host has left the desk. An older recall than the grant is of no effect. `fenced` as of `grant`. */
+  async recall(account: string, name: string, epoch: number, leaderEpoch?: number): Promise<{ fenced?: number }> {
+    const fenced = this.#refuses(leaderEpoch);
+    await this.#grants.recall(account, name, epoch, leaderEpoch);
+    return fenced === undefined ? {} : { fenced };
   }
 
   /** Ends all grants, and resolves when the desk is left. */
@@ -76,6 +85,12 @@ export class Desk {
   /** Hands the direct calls that wait in a slot to the function's keeper, which may know a better place. */
   handOver(slot: Slot): void {
     this.#handingOn.queueToKeeper(slot);
+  }
+
+  #refuses(leaderEpoch: number | undefined): number | undefined {
+    const fenced = this.#fence.refuses(leaderEpoch, this.#ports.clock.now());
+    if (fenced !== undefined) this.#ports.counters.add("orders.fenced");
+    return fenced;
   }
 
   /** The fast path. */

@@ -5,6 +5,8 @@
  * G1  A grant of an older epoch than one that is known is not believed, also after that one has ended.
  * G2  A grant that ends is inactive first; then what waits by it is handed on, and its subscriptions are stopped.
  * G3  Whoever ends grants is answered when the broker sends nothing more for them.
+ * G4  Nothing is taken or renewed by order of an older leader than one that was heard, and its recall ends no grant that a newer one
+ *     gave for the same record. A recall for a newer record holds whoever sends it: that is a fact of the registry, and no decision.
  */
 import type { Grant } from "../../protocol/messages/host.ts";
 import { DESK, SUBJECT } from "../../protocol/subjects.ts";
@@ -17,6 +19,8 @@ import type { Slots } from "./slots.ts";
 /** A grant as the host holds it. Whoever is called with it reads it at once: it is renewed in place. */
 export interface Held {
   grant: Grant;
+  /** Of the leader that gave it last; undefined: a release before leaders. */
+  leaderEpoch: number | undefined;
   slot: Slot;
   /** Monotonic. */
   expiresAt: number;
@@ -55,8 +59,8 @@ export class Grants {
     return this.#held.values();
   }
 
-  /** Takes or renews a grant. False: it is refused. */
-  take(grant: Grant): boolean {
+  /** Takes or renews a grant, by order of the leader of that epoch, which the fence has admitted. False: it is refused. */
+  take(grant: Grant, leaderEpoch: number | undefined): boolean {
     const key = `${grant.account}.${grant.function}`;
     if (!this.#ports.answersDirectly || !this.#ports.isTaking() || grant.epoch < (this.#epochs.get(key) ?? 0)) {
       this.#ports.counters.add("grants.refused");
@@ -67,12 +71,13 @@ export class Grants {
     const expiresAt = this.#ports.clock.now() + grant.lifeMs;
     let held = this.#held.get(key);
     if (held === undefined) {
-      held = { grant, slot, expiresAt, isActive: true, subscriptions: [] };
+      held = { grant, leaderEpoch, slot, expiresAt, isActive: true, subscriptions: [] };
       slot.grants++;
       this.#held.set(key, held);
     } else {
       const before = held.slot;
       held.grant = grant;
+      held.leaderEpoch = leaderEpoch;
       held.expiresAt = expiresAt;
       if (before !== slot) {
         slot.grants++;
@@ -84,12 +89,16 @@ export class Grants {
     return true;
   }
 
-  /** Ends a grant; resolves when the host has left the desk. An older recall than the grant is of no effect. */
-  async recall(account: string, name: string, epoch: number): Promise<void> {
+  /**
+   * Ends a grant; resolves when the host has left the desk. An older recall than the grant is of no effect: of an older record, or of
+   * an older leader where the record is the same.
+   */
+  async recall(account: string, name: string, epoch: number, leaderEpoch: number | undefined): Promise<void> {
     const key = `${account}.${name}`;
     this.#learn(key, epoch);
     const held = this.#held.get(key);
-    if (held && held.grant.epoch <= epoch) await this.#leave(key, held);
+    const isNewer = held !== undefined && held.grant.epoch <= epoch && !(held.grant.epoch === epoch && isOlder(leaderEpoch, held));
+    if (isNewer) await this.#leave(key, held);
     else await Promise.all(this.#leaving);
   }
 
@@ -152,3 +161,7 @@ export class Grants {
     }
   }
 }
+
+/** True when a newer leader gave the grant than the one of that epoch. */
+const isOlder = (leaderEpoch: number | undefined, held: Held): boolean =>
+  leaderEpoch !== undefined && leaderEpoch < (held.leaderEpoch ?? 0);

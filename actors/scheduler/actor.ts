@@ -1,5 +1,5 @@
 /**
- * The scheduler: keeper of its functions' waiting rooms, issuer of grants, and one of those that answer operators.
+ * The scheduler: keeper of its functions' waiting rooms, manager of a class where it leads, and one of those that answer operators.
  * It keeps nothing that a crash could lose for good: hosts announce what is, frontends hold what waits.
  */
 import type { Actor } from "xstate";
@@ -9,12 +9,12 @@ import { type HostAnnouncement, hostAnnouncement, hostLost, nodeAnnouncement } f
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
+import { Absence } from "../kit/absence.ts";
 import type { Bus } from "../kit/bus.ts";
 import type { Inspected } from "../kit/inspection.ts";
 import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
-import { rendezvous } from "../kit/rendezvous.ts";
 import { startActor } from "../kit/start-actor.ts";
 import { Transitions } from "../kit/transitions.ts";
 import { Classes } from "./classes.ts";
@@ -25,6 +25,8 @@ import { Tenure } from "./keeper/tenure.ts";
 import { Keeper } from "./keeper.ts";
 import { LostHosts } from "./lost-hosts.ts";
 import { schedulerMachine } from "./machine.ts";
+import { Leadership } from "./manager/leadership.ts";
+import type { Lease } from "./manager/lease.ts";
 import { schedulerMetrics } from "./metrics.ts";
 import { preload } from "./preload.ts";
 
@@ -36,6 +38,7 @@ export interface SchedulerPorts {
   readonly random: Random;
   readonly log: Log;
   readonly registry: Registry;
+  readonly lease: Lease;
   findInLog(id: string, receivedAt: number): Promise<CallRecord | undefined>;
 }
 
@@ -87,10 +90,13 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     log.warn("frontend lost", { frontend: member.id, epoch: member.epoch });
     tenure.forget(member.id);
   });
-  let keeperLostAt = Number.NEGATIVE_INFINITY;
+  /** When another scheduler may last have given grants that is gone since. This one's own earlier life is another. */
+  let othersAt = clock.now();
+  const absence = new Absence(clock, [control]);
   const schedulers = new Members(control, clock, (member) => {
     log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
-    keeperLostAt = clock.now();
+    othersAt = clock.now();
+    leads.delete(member.id);
     tenure.forget(member.id);
     if (tenure.look()) keeper.handOver();
   });
@@ -99,7 +105,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
 
   const classOf = (account: string, name: string): FunctionClass =>
     registry.function(account, name)?.settings.class ?? classes.classOf(`${account}.${name}`, clock.now());
-  const keeps = (functionKey: string) => rendezvous(functionKey, schedulers.ids(true)) === node;
+  /** What other schedulers said of it. */
+  const leads = new Map<string, readonly FunctionClass[]>();
 
   const keeper = new Keeper({
     bus,
@@ -126,10 +133,18 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     registry,
     fleet,
     classes,
-    node,
-    keeps,
     frontends: () => frontends.ids(true).length,
-    keeperBefore: () => clock.now() - keeperLostAt,
+    leaderEpoch: () => leadership.epoch,
+    fenced: (by) => leadership.fenced(by),
+    keeperOf: (functionKey) => tenure.keeperOf(functionKey),
+    sinceOthers() {
+      // While it was away another may have come and gone.
+      if (absence.hasEnded()) othersAt = clock.now();
+      return clock.now() - othersAt;
+    },
+    async untilHeard() {
+      while (!tenure.knowsFleet()) await new Promise<void>((resolve) => void clock.after(LIMITS.announceEvery.value, resolve));
+    },
   });
 
   const subscriptions = [
@@ -152,7 +167,11 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       const isNew = schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining });
       // So is one that may keep functions that were kept here. Two that were given one name by mistake would answer each other for ever.
       if (isNew && member.node !== node) announce();
-      if (member.node !== node) tenure.told(member.node, member);
+      leadership.heard(member);
+      if (member.node !== node) {
+        leads.set(member.node, member.leads ?? []);
+        tenure.told(member.node, member);
+      }
       if (tenure.look()) keeper.handOver();
     }),
     control.hear(nodeAnnouncement, ["gateway", "*"], ({ node: id, epoch: life, draining }) => {
@@ -171,10 +190,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         const [account = "", name = ""] = change.function.key.split(".");
         await grants.recall(account, name, change.function.revision);
       }
-      if (change.account !== undefined) {
-        const account = change.account.key;
-        await Promise.all(grants.grantedOf(account).map((name) => grants.recall(account, name, registry.revision(account, name) ?? 0)));
-      }
+      if (change.account !== undefined) await grants.recallOf(change.account.key);
       return {};
     }),
     bus.listen(SUBJECT.keeper(node), {}, (message) => keeper.arrived(message)),
@@ -185,6 +201,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       frontends,
       schedulers,
       gateways,
+      leads: (id) => (id === node ? led() : (leads.get(id) ?? [])),
       waiting: () => keeper.waiting(),
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
       cancelWaiting: (named) => keeper.cancel(named),
@@ -193,6 +210,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       keeperOf: (functionKey) => tenure.keeperOf(functionKey),
     }),
   ];
+  const led = (): FunctionClass[] => (leadership.epoch === undefined ? [] : ["busy"]);
   const announce = () =>
     control.tell(nodeAnnouncement, ["scheduler", node], {
       node,
@@ -200,17 +218,37 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       draining: !lifecycle.getSnapshot().matches("keeping"),
       hosts: hosts.size,
       schedulers: schedulers.size,
+      leads: led(),
     });
   const timers = [
     clock.every(LIMITS.nodeHeartbeat.value, announce),
     clock.every(SWEEP_MS, () => keeper.sweep()),
-    clock.every(GRANTS_MS, () => grants.renew()),
+    clock.every(GRANTS_MS, () => {
+      if (absence.hasEnded()) othersAt = clock.now();
+      grants.renew();
+    }),
     clock.every(BUSY_SWEEP_MS, () => classes.sweep(clock.now())),
   ];
   // It hears its own announcements only when the broker sends them back; it is alive from now on.
   schedulers.heard({ id: node, epoch, draining: false });
   tenure.look();
   lifecycle.send({ type: "loaded" });
+  const leadership = new Leadership({
+    control,
+    clock,
+    log,
+    lease: ports.lease,
+    class: "busy",
+    node,
+    life: epoch,
+    watch: transitions.watch("manager/busy"),
+    changed(isLeading, from) {
+      if (isLeading && from !== undefined) othersAt = clock.now();
+      if (isLeading) grants.began();
+      // Who waits for the lease, and operators, hear of it now.
+      announce();
+    },
+  });
   announce();
 
   const held = () => ({ ...keeper.held(), orders: fleet.outstanding });
@@ -234,6 +272,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     async drain() {
       lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
+      await leadership.drain();
       const until = clock.now() + LIMITS.drain.value;
       while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until)
         await new Promise<void>((resolve) => void clock.after(20, resolve));

@@ -34,6 +34,8 @@ export interface FleetServicePorts {
   readonly frontends: Members;
   readonly schedulers: Members;
   readonly gateways: Members;
+  /** Classes whose manager a scheduler is, as it last said. */
+  leads(scheduler: string): readonly FunctionClass[];
   waiting(): Record<string, number>;
   classes(): Record<string, FunctionClass>;
   /** Takes a waiting call out of this scheduler's rooms. */
@@ -67,7 +69,14 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
             ["host", hosts],
             ["gateway", ports.gateways],
           ] as const
-        ).flatMap(([role, members]) => members.ids().map((id) => ({ role, id, aliveMs: members.silence(id) })));
+        ).flatMap(([role, members]) =>
+          members.ids().map((id) => ({
+            role,
+            id,
+            aliveMs: members.silence(id),
+            ...(role === "scheduler" && { leads: [...ports.leads(id)] }),
+          })),
+        );
         return { hosts: found, silent: ids.filter((id) => !there.has(id)), nodes, waiting: ports.waiting(), classes: ports.classes() };
       },
       SCHEDULERS,

@@ -17,13 +17,16 @@ import { isMissingMessage, storageFault } from "./storage-fault.ts";
 export interface BucketOptions {
   /** Nobody watches it, so a removal may leave no trace; needs the right to purge its stream. Default false. */
   readonly unwatched?: boolean;
+  /** How long a read or write may take, in ms. Default LIMITS.control. */
+  readonly timeoutMs?: number;
 }
 
 /** Opens a bucket that prepareStorage has made. Rejects with Fault Unavailable when JetStream does not answer. */
 export async function openBucket<T>(nc: NatsConnection, name: string, log: Log, options: BucketOptions = {}): Promise<Bucket<T>> {
   const { kv, jsm } = await storageFault(`the bucket ${name} cannot be opened`, async () => {
-    const js = nc.jetstream({ timeout: LIMITS.control.value });
-    return { kv: await js.views.kv(name, { bindOnly: true, allow_direct: false }), jsm: await js.jetstreamManager() };
+    const timeout = options.timeoutMs ?? LIMITS.control.value;
+    const js = nc.jetstream({ timeout });
+    return { kv: await js.views.kv(name, { bindOnly: true, allow_direct: false, timeout }), jsm: await nc.jetstreamManager({ timeout }) };
   });
   const what = (verb: string, key: string): string => `${name}: ${verb} ${key}`;
   return {

@@ -96,7 +96,15 @@ export const showFleet = request({
     hosts: Type.Array(HostSchema),
     /** Hosts that were known and did not answer. */
     silent: Type.Array(Type.String()),
-    nodes: Type.Array(Type.Object({ role: Type.String(), id: Type.String(), aliveMs: Type.Number() })),
+    nodes: Type.Array(
+      Type.Object({
+        role: Type.String(),
+        id: Type.String(),
+        aliveMs: Type.Number(),
+        /** Of a scheduler: the classes whose manager it is. */
+        leads: Type.Optional(Type.Array(ClassSchema)),
+      }),
+    ),
     /** Waiting rooms that are not empty, by account.function. */
     waiting: Type.Record(Type.String(), Count),
     classes: Type.Record(Type.String(), ClassSchema),

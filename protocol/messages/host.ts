@@ -71,6 +71,8 @@ export const nodeAnnouncement = event({
     /** Living ones: a keeper that is new knows by them whether it has heard everybody. */
     hosts: Type.Optional(Count),
     schedulers: Type.Optional(Count),
+    /** Classes whose manager it is now, by its lease; absent in a release before leases. */
+    leads: Type.Optional(Type.Array(ClassSchema)),
   }),
   meaning: "A frontend, scheduler or gateway is alive, and counts so many among the living.",
 });
@@ -95,31 +97,37 @@ const GrantSchema = Type.Object({
   containers: Count,
   /** How often the host subscribes the public subject. */
   subscriptions: Type.Integer({ minimum: 1, maximum: 256 }),
-  /** Fencing: of two grants of one function the higher epoch is right; a host refuses a lower one than it has seen. */
+  /** Revision of the function's record: of two grants of one function the higher epoch is right; a host refuses a lower one than it has seen. */
   epoch: Count,
-  /** The scheduler that issued it: the keeper of the function. */
+  /** The keeper of the function, whoever issued the grant: what the host cannot run goes there. */
   keeper: Id,
   /** Life from receipt, in ms. */
   lifeMs: Count,
 });
 export type Grant = Static<typeof GrantSchema>;
 
+/** The leader's epoch: the revision of its lease. Absent in orders of a release before leases, and in recalls of who does not lead. */
+const LeaderEpoch = Type.Optional(Count);
+/** Set when the order was of an older leader than this host obeys: the epoch of the newer one. Whoever hears it leads no more. */
+const Fenced = Type.Optional(Count);
+
 export const grantFunctions = request({
   name: "grant",
   subject: (host: string) => SUBJECT.agent(host, "grant"),
-  request: Type.Object({ grants: Type.Array(GrantSchema) }),
-  reply: Type.Object({ refused: Type.Array(Type.String()) }),
+  request: Type.Object({ grants: Type.Array(GrantSchema), leaderEpoch: LeaderEpoch }),
+  reply: Type.Object({ refused: Type.Array(Type.String()), fenced: Fenced }),
   timeoutMs: 1_000,
-  meaning: "Gives or renews the right to answer functions directly.",
+  meaning: "Gives or renews the right to answer functions directly; without grants it only tells who leads.",
 });
 
 export const recallGrant = request({
   name: "recall",
   subject: (host: string) => SUBJECT.agent(host, "recall"),
-  request: Type.Object({ account: Name, function: Name, epoch: Count }),
-  reply: Type.Object({}),
+  request: Type.Object({ account: Name, function: Name, epoch: Count, leaderEpoch: LeaderEpoch }),
+  reply: Type.Object({ fenced: Fenced }),
   timeoutMs: 2_000,
-  meaning: "Ends a grant: the host leaves the desk, hands what still arrives to a frontend, and answers when it has left.",
+  meaning:
+    "Ends a grant: the host leaves the desk, hands what still arrives to a frontend, and answers when it has left. That of an older leader ends none that a newer one gave for the same record.",
 });
 
 export const provisionContainer = request({

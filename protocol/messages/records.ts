@@ -103,3 +103,10 @@ export const CallSchema = Type.Object({
   memoryPeakBytes: Type.Optional(Count),
   cpuMicroseconds: Type.Optional(Count),
 });
+
+/** Who leads a class, as its lease in the bucket says. */
+export const LeaseSchema = Type.Object({
+  /** A scheduler, and which life of it. */
+  holder: Id,
+  life: Type.String({ maxLength: 32 }),
+});

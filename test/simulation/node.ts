@@ -5,6 +5,7 @@
  * N2  A hung process does nothing until it thaws; then what piled up happens in order, each repeating timer once.
  */
 import type { Bucket, Clock, Timer } from "../../actors/kit/ports.ts";
+import type { Lease } from "../../actors/scheduler/manager/lease.ts";
 import { Fault } from "../../protocol/errors.ts";
 import type { ManualClock } from "../support/manual-clock.ts";
 import type { MemoryBroker } from "../support/memory-broker.ts";
@@ -200,13 +201,7 @@ export class SimulatedNode {
 
   /** A bucket as this process reaches it. */
   reach<T>(bucket: Bucket<T>): Bucket<T> {
-    const online = async <R>(work: () => Promise<R>): Promise<R> => {
-      if (!this.control.connected) throw new Fault("Unavailable", "the broker cannot be reached");
-      const result = await work();
-      if (this.gate.isDead) return new Promise<R>(() => undefined);
-      if (!this.control.connected) throw new Fault("Unavailable", "the broker cannot be reached");
-      return result;
-    };
+    const online = <R>(work: () => Promise<R>): Promise<R> => this.#online(work);
     return {
       get: (key) => online(() => bucket.get(key)),
       create: (key, value) => online(() => bucket.create(key, value)),
@@ -221,6 +216,34 @@ export class SimulatedNode {
           else this.#restored.push(tell);
         }),
     };
+  }
+
+  /** The leases as this process reaches them. What it is answered while it hangs it reads when it thaws. */
+  reachLease(lease: Lease): Lease {
+    const awake = async <R>(work: () => Promise<R>): Promise<R> => {
+      const outcome = await this.#online(work).then(
+        (result) => () => result,
+        (thrown: unknown) => () => {
+          throw thrown;
+        },
+      );
+      await new Promise<void>((resolve) => this.gate.run(resolve));
+      return outcome();
+    };
+    return {
+      read: (of) => awake(() => lease.read(of)),
+      create: (of, record) => awake(() => lease.create(of, record)),
+      update: (of, record, revision) => awake(() => lease.update(of, record, revision)),
+      delete: (of, revision) => awake(() => lease.delete(of, revision)),
+    };
+  }
+
+  async #online<R>(work: () => Promise<R>): Promise<R> {
+    if (!this.control.connected) throw new Fault("Unavailable", "the broker cannot be reached");
+    const result = await work();
+    if (this.gate.isDead) return new Promise<R>(() => undefined);
+    if (!this.control.connected) throw new Fault("Unavailable", "the broker cannot be reached");
+    return result;
   }
 
   #trouble(kind: "kill" | "hang" | "cut", until: number): void {

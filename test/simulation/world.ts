@@ -18,6 +18,7 @@ import { MemoryBodies } from "../support/memory-bodies.ts";
 import { MemoryBroker, type Packet } from "../support/memory-broker.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryBus } from "../support/memory-bus.ts";
+import { MemoryLease } from "../support/memory-lease.ts";
 import { seededRandom } from "../support/random.ts";
 import { recordLog } from "../support/record-log.ts";
 import { type Role, SimulatedNode } from "./node.ts";
@@ -56,6 +57,7 @@ export class World {
     pools: new MemoryBucket<readonly PoolTarget[]>(),
     removed: new MemoryBucket<number>(),
   };
+  readonly lease = new MemoryLease(this.clock);
   /** The living, by id. */
   readonly processes = new Map<string, Process>();
   /** Every life of every node. */
@@ -146,7 +148,16 @@ export class World {
     const reached = this.#reach(node);
     const registry = await openRegistry(reached, clock, this.log);
     const scheduler = startScheduler(
-      { bus, control, clock, random: this.#random, log: this.log, registry, findInLog: () => Promise.resolve(undefined) },
+      {
+        bus,
+        control,
+        clock,
+        random: this.#random,
+        log: this.log,
+        registry,
+        lease: node.reachLease(this.lease),
+        findInLog: () => Promise.resolve(undefined),
+      },
       { node: node.id, instanceMb: INSTANCE_MB },
     );
     serveRegistry({

@@ -18,6 +18,7 @@ import { MemoryBodies } from "./memory-bodies.ts";
 import { MemoryBroker } from "./memory-broker.ts";
 import { MemoryBucket } from "./memory-bucket.ts";
 import { MemoryBus } from "./memory-bus.ts";
+import { MemoryLease } from "./memory-lease.ts";
 import { seededRandom } from "./random.ts";
 import { recordLog } from "./record-log.ts";
 
@@ -59,6 +60,7 @@ export async function openCallPath() {
     return opened;
   };
   const random = seededRandom(7);
+  const lease = new MemoryLease(clock);
   const bodies = new MemoryBodies();
 
   return {
@@ -66,6 +68,7 @@ export async function openCallPath() {
     broker,
     log,
     buckets,
+    lease,
     bodies,
     async frontend(node = "frontend-1") {
       const bus = new MemoryBus(broker, node);
@@ -75,7 +78,7 @@ export async function openCallPath() {
     async scheduler(node = "scheduler-1") {
       const bus = new MemoryBus(broker, node);
       const started = startScheduler(
-        { bus, control: bus, clock, random, log, registry: await registry(), findInLog: () => Promise.resolve(undefined) },
+        { bus, control: bus, clock, random, log, registry: await registry(), lease, findInLog: () => Promise.resolve(undefined) },
         { node, instanceMb: 1_024 },
       );
       return { bus, ...started };

@@ -47,12 +47,14 @@ export class Tenure {
   #ids: readonly string[] = [];
   #changes: readonly Change[];
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #beganAt: number;
   /** By node. */
   readonly #told = new Map<string, Told>();
 
   constructor(ports: TenurePorts) {
     this.#ports = ports;
-    this.#changes = [{ at: ports.clock.now(), before: "nobody" }];
+    this.#beganAt = ports.clock.now();
+    this.#changes = [{ at: this.#beganAt, before: "nobody" }];
   }
 
   /** To be called whenever a scheduler was heard or lost. True when other functions are this scheduler's now. */
@@ -80,8 +82,15 @@ export class Tenure {
 
   /** It was away for so long that it may have been declared lost, and is back. */
   returned(): void {
-    this.#changes = [{ at: this.#ports.clock.now(), before: "anybody" }];
+    this.#beganAt = this.#ports.clock.now();
+    this.#changes = [{ at: this.#beganAt, before: "anybody" }];
     this.#told.clear();
+  }
+
+  /** True when every host is known that was there before this scheduler: since it began, or came back. */
+  knowsFleet(): boolean {
+    if (this.#ports.clock.now() - this.#beganAt >= HEARD_MS) return true;
+    return this.#told.size > 0 && this.#ports.isFleetYoung() && this.#knowsAll();
   }
 
   /** Schedulers that keep functions beside this one: each of them may be ordering containers of the same account. */
