@@ -6,6 +6,7 @@ import { account } from "./commands/account.ts";
 import { alias } from "./commands/alias.ts";
 import { bench } from "./commands/bench.ts";
 import { call } from "./commands/call.ts";
+import { cluster } from "./commands/cluster.ts";
 import { completion, propose } from "./commands/completion.ts";
 import { deploy } from "./commands/deploy.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -38,6 +39,7 @@ const root = noun(
     instance,
     container,
     node,
+    cluster,
     pool,
     cache,
     bench,

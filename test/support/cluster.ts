@@ -67,6 +67,7 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
   const runs: RunningNodes[] = [];
   const links: Connected[] = [];
   let made = 0;
+  let named = 0;
 
   const start = async (at: number): Promise<void> => {
     const broker = plan.brokers[at];
@@ -147,7 +148,7 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
         const user = plan.users.find((one) => one.role === role);
         if (user !== undefined) await replaceFile(join(contexts, `${role}.json`), JSON.stringify(contextOf(urlsOf(servers), user)));
       }
-      const name = rest.name ?? `n${runs.length + 1}`;
+      const name = rest.name ?? `n${++named}`;
       const nodes = await runNodes({ data: join(directory, `node ${name}`), name, ...rest, roles, credentials: { contexts } });
       runs.push(nodes);
       return nodes;

@@ -10,6 +10,7 @@ import { Fault } from "../../../protocol/errors.ts";
 import { NODE_ROLES, type Role } from "../../../protocol/subjects.ts";
 import { replaceFile } from "../directory.ts";
 import { contextOf } from "../store.ts";
+import { makeCertificates } from "./certificates.ts";
 import { type BrokerCluster, type BrokerTls, type BrokerUser, brokerConfig } from "./config.ts";
 import { BROKER_VERSION } from "./release.ts";
 
@@ -78,10 +79,12 @@ export function planCluster(addresses: readonly BrokerAddress[], scheme: "nats" 
 export interface WriteCluster {
   readonly directory: string;
   readonly brokers: readonly BrokerAddress[];
-  /** Where each server keeps its data, on its own machine. */
+  /** Where servers keep their data, each in a directory of its name, on its own machine. */
   readonly storage: string;
-  /** Paths on a server's machine, by its name. */
-  readonly tls?: (name: string) => BrokerTls;
+  /** True: certificates are made too, by openssl, and clients and servers use them. */
+  readonly tls?: boolean;
+  /** Where a server finds its certificates, on its own machine; default: where they are made. */
+  readonly tlsAt?: string;
   /** True: what is in the directory is written over, with new passwords. */
   readonly force?: boolean;
 }
@@ -96,14 +99,26 @@ export interface WrittenCluster {
 }
 
 /** Writes configurations, contexts and a README. Faults: Conflict when the directory has something in it, BadRequest when it cannot be written. */
-export async function writeCluster({ directory: path, brokers, storage, tls, force = false }: WriteCluster): Promise<WrittenCluster> {
+export async function writeCluster({
+  directory: path,
+  brokers,
+  storage,
+  tls = false,
+  tlsAt,
+  force = false,
+}: WriteCluster): Promise<WrittenCluster> {
   const directory = resolve(path);
   const present = await readdir(directory).catch(() => []);
   if (present.length > 0 && !force)
     throw new Fault("Conflict", `${directory} is not empty`, { next: "Give another directory, or --force: it makes new passwords." });
-  const plan = planCluster(brokers, tls === undefined ? "nats" : "tls");
+  const plan = planCluster(brokers, tls ? "tls" : "nats");
   const contexts: Record<string, string> = {};
   const configs: string[] = [];
+  const certificates = join(directory, "tls");
+  const tlsOf = (name: string): BrokerTls => {
+    const at = tlsAt ?? certificates;
+    return { cert: join(at, `${name}.pem`), key: join(at, `${name}.key`), ca: join(at, "ca.pem") };
+  };
   try {
     for (const part of ["brokers", "contexts"]) await mkdir(join(directory, part), { recursive: true, mode: 0o700 });
     for (const { name, host, port, cluster } of plan.brokers) {
@@ -114,11 +129,11 @@ export async function writeCluster({ directory: path, brokers, storage, tls, for
         advertise: `${host}:${port}`,
         port,
         serverName: name,
-        storeDirectory: storage,
+        storeDirectory: join(storage, name),
         users: plan.users,
         system: plan.system,
         cluster,
-        ...(tls !== undefined && { tls: tls(name) }),
+        ...(tls && { tls: tlsOf(name) }),
       });
       await replaceFile(file, config);
       configs.push(file);
@@ -126,11 +141,13 @@ export async function writeCluster({ directory: path, brokers, storage, tls, for
     for (const user of plan.users) {
       if (user.role === "anonymous") continue;
       contexts[user.role] = join(directory, "contexts", `${user.role}.json`);
-      const ca = tls === undefined ? {} : { ca: join(directory, "tls", "ca.pem") };
+      const ca = tls ? { ca: join(certificates, "ca.pem") } : {};
       await replaceFile(contexts[user.role] ?? "", `${JSON.stringify({ ...contextOf(plan.url, user), ...ca }, undefined, 2)}\n`);
     }
-    await replaceFile(join(directory, "README.md"), readme(plan));
+    if (tls) await makeCertificates(certificates, plan.brokers);
+    await replaceFile(join(directory, "README.md"), readme(plan, tls));
   } catch (error) {
+    if (error instanceof Fault) throw error;
     throw new Fault("BadRequest", `${directory} cannot be written: ${(error as Error).message}`, undefined, error);
   }
   return { directory, configs, contexts, url: plan.url };
@@ -142,7 +159,10 @@ function listenAddress(host: string): string {
   return host.startsWith("127.") || isIPv6(host) ? host : "0.0.0.0";
 }
 
-function readme({ brokers, url }: ClusterPlan): string {
+function readme({ brokers, url }: ClusterPlan, tls: boolean): string {
+  const certificates = `- \`tls/\`: \`ca.pem\` for everybody, \`<server>.pem\` and \`<server>.key\` for that server alone, at the paths in its configuration;
+  \`ca.key\` for nobody.
+`;
   return `# A cluster for Pilotlight
 
 Made by \`pilot cluster init\`. It holds passwords: keep it from others, and out of version control.
@@ -152,6 +172,6 @@ Made by \`pilot cluster init\`. It holds passwords: keep it from others, and out
 - \`contexts/<role>.json\`: what a node needs to know. On a machine for nodes:
   \`pilot node run --roles frontend,scheduler,host --contexts contexts\`; only the files of its roles need to be there.
 - \`contexts/operator.json\`: for people. \`pilot doctor --context contexts/operator.json\`.
-- Callers: ${url}, without a credential.
+${tls ? certificates : ""}- Callers: ${url}, without a credential${tls ? ", with `ca.pem`" : ""}.
 `;
 }
