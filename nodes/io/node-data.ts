@@ -1,6 +1,6 @@
-/** The directory of the nodes of one `node run`: `contexts/ logs/ run/ cache/ lock`. Nothing in it has to outlive them. */
+/** The directory of the nodes of one `node run`: `contexts/ logs/ run/ cache/ lock ready`. Nothing in it has to outlive them. */
 import { createHash } from "node:crypto";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDirectory, replaceFile } from "./directory.ts";
@@ -12,6 +12,8 @@ export interface NodeData {
   readonly logs: string;
   contextFile(name: string): string;
   writeContext(name: string, context: Record<string, string>): Promise<void>;
+  /** Puts the file `ready` there, which whoever looks after this process from outside can see. It is gone at the next start and after close. */
+  markReady(): Promise<void>;
   /** Gives the lock back, and removes what was temporary. */
   close(): Promise<void>;
 }
@@ -26,6 +28,8 @@ export async function openNodeData(path: string | undefined): Promise<NodeData> 
   const where = path ?? (await mkdtemp(join(tmpdir(), "pilotlight-node-")));
   const owned = await openDirectory(where, ["contexts", "logs", "run"], "the data directory", "give another with --name or --data");
   const contexts = join(owned.path, "contexts");
+  const ready = join(owned.path, "ready");
+  await rm(ready, { force: true });
   const contextFile = (name: string): string => join(contexts, `${name}.json`);
   return {
     directory: owned.path,
@@ -33,7 +37,11 @@ export async function openNodeData(path: string | undefined): Promise<NodeData> 
     logs: join(owned.path, "logs"),
     contextFile,
     writeContext: (name, context) => replaceFile(contextFile(name), `${JSON.stringify(context, undefined, 2)}\n`),
-    close: () => (path === undefined ? owned.remove() : owned.release()),
+    markReady: () => replaceFile(ready, `${process.pid}\n`),
+    async close() {
+      await rm(ready, { force: true });
+      await (path === undefined ? owned.remove() : owned.release());
+    },
   };
 }
 

@@ -73,6 +73,7 @@ export async function runNodes(options: NodeRunOptions): Promise<RunningNodes> {
       options,
     );
     await supervision.ready;
+    await data.markReady();
     const { kill, pidOf } = supervision;
     const life = liveUntilEnd(supervision, () => data.close());
     return { nodes: nodes.map(({ node }) => node), nats, data: data.directory, pid: process.pid, kill, pidOf, ...life };
