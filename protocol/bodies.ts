@@ -3,7 +3,7 @@
  * `Pilot-Body: <id>;<parts>;<bytes>;<sha256>`. Whoever knows the id of an account's body may read and remove it, so ids
  * are 32 hexadecimal characters of chance.
  */
-import { LIMITS } from "./limits.ts";
+import { BODY_LIMIT, LIMITS } from "./limits.ts";
 import { isName } from "./names.ts";
 
 /** A body that is in the store. */
@@ -66,3 +66,7 @@ export function parseBodySubject(subject: string): BodyTarget | string {
   if (!(isDrop ? number >= 1 && number <= MOST_PARTS : number < MOST_PARTS)) return `a body has at most ${MOST_PARTS} parts`;
   return { account, verb: verb as BodyVerb, id, part: number };
 }
+
+/** What somebody is told who sends more than fits into a message, and could have sent it in parts. */
+export const tooLargeFor = (bytes: number): string =>
+  `the body has ${bytes} bytes, at most ${BODY_LIMIT} fit into a call; pilot invoke and the client of this package send up to ${LIMITS.largeBody.value} in parts, others send a reference to an object of their own`;

@@ -6,6 +6,7 @@
  * F2  Nothing touches capacity before the name, the headers and the account have passed.
  */
 import type { Actor } from "xstate";
+import { tooLargeFor } from "../../protocol/bodies.ts";
 import { callIds } from "../../protocol/call-id.ts";
 import { splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -130,7 +131,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   };
 
   const admit = (request: Request) => {
-    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLarge(request.body.length));
+    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLargeFor(request.body.length));
     if (request.options.bodyRef !== undefined && request.body.length > 0)
       throw new Fault("BadRequest", "a call with a Pilot-Body header has no body of its own");
     if (absence.hasEnded()) registry.doubt();
@@ -274,6 +275,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.listen(SUBJECT.fnAll, { queue: DESK }, onCall),
     bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),
     bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
+    bus.listen(SUBJECT.ownDesk(node), {}, onHanded),
     bus.listen(SUBJECT.bodyAll, { queue: FRONTENDS }, (message) => parts.arrived(message)),
     serveCancels({ bus, control, clock, count }),
   ];
@@ -307,7 +309,3 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     },
   };
 }
-
-/** What a plain client is told that sends too much. */
-const tooLarge = (bytes: number): string =>
-  `the body has ${bytes} bytes, at most ${BODY_LIMIT} fit into a call; pilot invoke and the client of this package send up to ${LIMITS.largeBody.value} in parts, others send a reference to an object of their own`;

@@ -6,6 +6,7 @@
  * D2  What arrives after the grant ended (recalled, expired, another version) is never run here, but handed to a frontend.
  * D3  What piled up while the host slept is never run, and its caller hears that.
  */
+import { tooLargeFor } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import type { Grant } from "../../protocol/messages/host.ts";
@@ -114,10 +115,7 @@ export class Desk {
     }
     if (!held.isActive || now >= held.expiresAt) return this.#handingOn.toDesk(held.grant, message);
     if (body.length > BODY_LIMIT) {
-      return this.#ports.replies.refuse(
-        reply,
-        new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} can be sent`),
-      );
+      return this.#ports.replies.refuse(reply, new Fault("PayloadTooLarge", tooLargeFor(body.length)));
     }
     const { grant, slot } = held;
     const call = new Call({

@@ -107,6 +107,7 @@ test("the Node bootstrap repeats the numbers of the protocol", (t) => {
   t.is(channel["FRAME_PAYLOAD"], LIMITS.framePayload.value);
   t.is(channel["FRAME_ANSWER"], LIMITS.frameAnswer.value);
   t.is(channel["BODY_LIMIT"], BODY_LIMIT);
+  t.is(channel["LARGE_BODY"], LIMITS.largeBody.value);
   const number = (file: string, name: string): number =>
     Number(new RegExp(`^const ${name} = (\\d+);$`, "m").exec(read(`runtimes/node/${file}`))?.[1]);
   t.is(number("output.cjs", "LOG_LINE"), LIMITS.logLine.value);
@@ -127,7 +128,24 @@ test("the Python bootstrap repeats the numbers of the protocol", (t) => {
   t.is(channel["FRAME_EXTRA"], LIMITS.frameExtra.value);
   t.is(channel["FRAME_PAYLOAD"], LIMITS.framePayload.value);
   t.is(channel["BODY_LIMIT"], BODY_LIMIT);
+  t.is(channel["LARGE_BODY"], LIMITS.largeBody.value);
   t.is(numbersIn("output.py")["LOG_LINE"], LIMITS.logLine.value);
   t.is(numbersIn("output.py")["LOG_PER_CALL"], LIMITS.logPerCall.value);
   t.is(numbersIn("context.py")["REQUESTS_IN_FLIGHT"], LIMITS.requestsInFlight.value);
+});
+
+test("a frame of a type that may be large has a bound of its own", (t) => {
+  const read = (type: number, size: number) => {
+    const got: number[] = [];
+    const reader = new FrameReader((frame) => got.push(frame.payload.length), MAX_EXTRA, 100, {
+      types: new Set([FRAME.result]),
+      bytes: 200,
+    });
+    reader.feed(Buffer.concat([frameHead(type, 0, 1, new Uint8Array(), size), Buffer.alloc(size)]));
+    return got;
+  };
+  t.deepEqual(read(FRAME.result, 200), [200]);
+  t.deepEqual(read(FRAME.log, 100), [100]);
+  t.throws(() => read(FRAME.result, 201), { instanceOf: FrameError });
+  t.throws(() => read(FRAME.log, 101), { instanceOf: FrameError });
 });

@@ -79,16 +79,16 @@ for (const language of LANGUAGES) {
       "a function": "return () => 1;",
       "a BigInt": "return 1n;",
       "a throwing toJSON": "return { toJSON() { throw new Error('no'); } };",
-      "more than a body": `return Buffer.alloc(${BODY_LIMIT} + 1);`,
-      "more than a body as JSON": `return "x".repeat(${BODY_LIMIT});`,
+      "more than a body": `return Buffer.alloc(${LIMITS.largeBody.value} + 1);`,
+      "more than a body as JSON": `return "x".repeat(${LIMITS.largeBody.value});`,
     },
     python: {
       cycle: "a = {}; a['a'] = a; return a",
       "a function": "return print",
       "a set": "return {1}",
       NaN: "return float('nan')",
-      "more than a body": `return bytes(${BODY_LIMIT} + 1)`,
-      "more than a body as JSON": `return "x" * ${BODY_LIMIT}`,
+      "more than a body": `return bytes(${LIMITS.largeBody.value} + 1)`,
+      "more than a body as JSON": `return "x" * ${LIMITS.largeBody.value}`,
     },
   }[language];
   for (const [what, body] of Object.entries(bad)) {

@@ -74,11 +74,34 @@ test("F100 frames of every size cross in both directions unchanged", async (t) =
   }
 });
 
-test("F100 a frame that claims too much closes the channel before it is read", async (t) => {
-  const { far, closes } = await pair(t);
-  far.write(frameHead(FRAME.result, 0, 1, NOTHING, LIMITS.frameAnswer.value + 1));
-  await until(() => closes.length > 0, "the channel to close");
-  t.is(closes[0]?.kind, "broken");
+for (const [type, most] of [
+  [FRAME.log, LIMITS.frameAnswer.value],
+  [FRAME.loaded, LIMITS.frameAnswer.value],
+  [FRAME.result, LIMITS.largeBody.value],
+  [FRAME.request, LIMITS.largeBody.value],
+] as const) {
+  test(`F100 a frame of type ${type} that claims more than ${most} bytes closes the channel before it is read`, async (t) => {
+    const { far, closes } = await pair(t);
+    far.write(frameHead(type, 0, 1, NOTHING, most + 1));
+    await until(() => closes.length > 0, "the channel to close");
+    t.is(closes[0]?.kind, "broken");
+  });
+}
+
+test("a large frame says when nothing of it is in memory any more, be it that the other end never reads it", async (t) => {
+  const { far, channel } = await pair(t);
+  far.pause();
+  const written: string[] = [];
+  channel.send(FRAME.call, 0, 1, NOTHING, new Uint8Array(32 << 20), () => written.push("first"));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(written, []);
+  far.resume();
+  await until(() => written.length === 1, "the first to be read");
+  far.pause();
+  channel.send(FRAME.call, 0, 2, NOTHING, new Uint8Array(32 << 20), () => written.push("second"));
+  channel.destroy();
+  await until(() => written.length === 2, "the second to be given up");
+  t.deepEqual(written, ["first", "second"]);
 });
 
 test("F100 one frame in endless tiny pieces closes the channel", async (t) => {
