@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { Fault } from "../protocol/errors.ts";
 import { boots } from "./boots.ts";
+import { edge } from "./edge.ts";
 import { endAll } from "./engine/ending.ts";
 import { machineFacts } from "./engine/machine.ts";
 import { type Options, readOptions } from "./engine/options.ts";
@@ -21,7 +22,7 @@ import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
 import { warm } from "./warm.ts";
 
-const QUESTIONS: Readonly<Record<string, Question>> = { warm, peers, rungs, event, boots, queueing, storm, scale, instances };
+const QUESTIONS: Readonly<Record<string, Question>> = { warm, peers, rungs, event, boots, queueing, storm, scale, instances, edge };
 
 const ROUNDS = 8;
 const QUICK_ROUNDS = 3;

@@ -80,7 +80,6 @@ export type FleetHost = Awaited<ReturnType<typeof askFleet>>["hosts"][number];
 const INSTANCE_MB = 1_024;
 const CALL_MS = 20_000;
 const FLEET_MS = 15_000;
-const PARTS = ["broker", "scheduler-1", "frontend-1", "host-1"];
 
 const askFleet = (connection: Connected) => connection.bus.ask(showFleet, [], {});
 
@@ -94,21 +93,48 @@ export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" 
       throw thrown;
     },
   );
+  const hosts = Array.from({ length: options.hosts ?? 1 }, (_, index) => `host-${index + 1}`);
+  return platformOn({
+    nats: running.nats,
+    broker: running.broker.version,
+    context: running.context,
+    parts: ["broker", "scheduler-1", "frontend-1", ...hosts],
+    pidOf: (name) => running.pidOf(name),
+    async stop() {
+      await running.stop();
+      await rm(state, { recursive: true, force: true });
+    },
+  });
+}
+
+/** What runs already, for `platformOn`. */
+export interface Standing {
+  readonly nats: string;
+  readonly broker: string;
+  /** Path of the operator's NATS context file. */
+  readonly context: string;
+  /** Names of all processes that serve calls, for `pidOf`. */
+  readonly parts: readonly string[];
+  pidOf(name: string): number | undefined;
+  stop(): Promise<void>;
+}
+
+/** The verbs over what runs already; it is stopped when they cannot be had. */
+export async function platformOn(standing: Standing): Promise<Platform> {
   const ended: { connection?: Connected } = {};
   const stop = atEnd(async () => {
     await ended.connection?.close();
-    await running.stop();
-    await rm(state, { recursive: true, force: true });
+    await standing.stop();
   });
   try {
-    const settings = await resolveConnection({ context: running.context }, {});
+    const settings = await resolveConnection({ context: standing.context }, {});
     const connection = await connect(settings, { name: "bench", role: "operator", node: "bench" });
     ended.connection = connection;
     const caller = openCountedCaller(connection.nc, settings.inboxPrefix ?? "_INBOX");
     return {
-      nats: running.nats,
-      broker: running.broker.version,
-      context: running.context,
+      nats: standing.nats,
+      broker: standing.broker,
+      context: standing.context,
       connection,
       caller,
       calls(account, name) {
@@ -134,8 +160,8 @@ export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" 
         const look = async (): Promise<true | undefined> => ((await askFleet(connection)).hosts.some(wanted) ? true : undefined);
         if ((await until(look, limitMs)) === undefined) throw new Fault("Unavailable", `it did not come to this: ${what}`);
       },
-      pids: () => PARTS.flatMap((name) => treeOf(running.pidOf(name) ?? 0).map(({ pid }) => pid)),
-      pidOf: (name) => running.pidOf(name),
+      pids: () => standing.parts.flatMap((name) => treeOf(standing.pidOf(name) ?? 0).map(({ pid }) => pid)),
+      pidOf: (name) => standing.pidOf(name),
       stop,
     };
   } catch (thrown) {
