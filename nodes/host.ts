@@ -18,6 +18,7 @@ import { INLINE_BUCKET } from "./io/code/inline.ts";
 import { openStackMapper } from "./io/code/stack-mapper.ts";
 import { openCodeStore } from "./io/code/store.ts";
 import { resolveConnection } from "./io/context.ts";
+import { openCordon } from "./io/cordon.ts";
 import { openDataStore } from "./io/data-store.ts";
 
 import { runRole } from "./io/role.ts";
@@ -65,6 +66,7 @@ await runRole(async ({ settings, log, calls, control }) => {
     warm: settings.warm[runtime] ?? WARM_DEFAULT[runtime],
   }));
 
+  const cordon = await openCordon(`${run}.cordoned`);
   const version = control.nc.info?.version ?? "";
   const dropsHung = featuresOf(version).dropsHungClients;
   const answersDirectly = dropsHung && settings.direct;
@@ -74,6 +76,7 @@ await runRole(async ({ settings, log, calls, control }) => {
   const host = startHost(
     {
       lost: () => process.exit(1),
+      keepCordon: cordon.keep,
       bus: calls.bus,
       control: control.bus,
       clock: systemClock,
@@ -96,12 +99,14 @@ await runRole(async ({ settings, log, calls, control }) => {
       cores: availableParallelism(),
       instanceMb: INSTANCE_MB,
       pools: mergePools(defaults, pools.get(POOLS_KEY) ?? []),
+      cordoned: cordon.was,
       answersDirectly,
       runtimes,
     },
   );
   return {
     inspected: host,
+    dismissed: host.dismissed,
     async drain() {
       await host.drain();
       pools.stop();

@@ -36,6 +36,8 @@ class Agent implements Host, Life {
   readonly #parts: Parts;
   readonly #subscriptions: Subscription[];
   readonly #tick;
+  readonly dismissed: Promise<void>;
+  #dismissed: () => void = () => undefined;
   #ended: Promise<void> | undefined = undefined;
   #isEnding = false;
   readonly epoch: string;
@@ -46,6 +48,9 @@ class Agent implements Host, Life {
     this.#options = options;
     this.#transitions = new Transitions(clock);
     this.epoch = random.id(12);
+    this.dismissed = new Promise((resolve) => {
+      this.#dismissed = resolve;
+    });
     const failed = (error: unknown) => log.error("host machine failed", { error: String(error) });
     this.#machine = startActor(hostMachine, undefined as never, failed, this.#transitions.watch("host"));
     this.#parts = new Parts(ports, options, this, this.#transitions);
@@ -54,12 +59,33 @@ class Agent implements Host, Life {
     this.#tick = clock.every(LIMITS.hostTick.value, () => rounds.look());
     this.#parts.pool.refill();
     this.#machine.send({ type: "joined" });
+    if (options.cordoned === true) this.#machine.send({ type: "cordon", reason: "it was cordoned when it stopped" });
     this.#parts.announcements.start();
   }
 
   isTaking(): boolean {
     const { value } = this.#machine.getSnapshot();
     return value === "ready" || value === "joining";
+  }
+
+  isCordoned(): boolean {
+    return this.#machine.getSnapshot().value === "cordoned";
+  }
+
+  async cordon(cordoned: boolean): Promise<void> {
+    const { announcements, desk, pool } = this.#parts;
+    if (this.isCordoned() !== cordoned) {
+      this.#machine.send({ type: cordoned ? "cordon" : "uncordon", reason: "an operator asked for it" });
+      announcements.full();
+    }
+    if (this.isCordoned()) await desk.leave();
+    else pool.refill();
+    await this.#ports.keepCordon?.(cordoned);
+  }
+
+  dismiss(waitMs: number): void {
+    this.#ended ??= this.#drain(waitMs);
+    this.#dismissed();
   }
 
   isEnding(): boolean {
@@ -78,6 +104,7 @@ class Agent implements Host, Life {
       memoryMb: this.#options.memoryMb,
       cores: this.#options.cores,
       draining: !this.isTaking(),
+      cordoned: this.isCordoned(),
       now: this.#ports.clock.now(),
       isolation: this.#ports.sandbox.isolation,
       instances,
@@ -117,7 +144,7 @@ class Agent implements Host, Life {
   }
 
   drain(): Promise<void> {
-    this.#ended ??= this.#drain();
+    this.#ended ??= this.#drain(LIMITS.drain.value);
     return this.#ended;
   }
 
@@ -129,7 +156,7 @@ class Agent implements Host, Life {
     return this.#ended;
   }
 
-  async #drain(): Promise<void> {
+  async #drain(waitMs: number): Promise<void> {
     const { clock, log } = this.#ports;
     const { announcements, desk, pool, unfinished } = this.#parts;
     this.#machine.send({ type: "drain", reason: "an orderly stop was asked for" });
@@ -137,7 +164,7 @@ class Agent implements Host, Life {
     announcements.full();
     const announced = new Promise<void>((resolve) => void clock.after(LIMITS.drainAnnounced.value, resolve));
     await desk.leave();
-    await Promise.all([announced, unfinished.none()]);
+    await Promise.all([announced, unfinished.none(waitMs)]);
     const left = unfinished.count;
     if (left > 0) log.warn("the host stops with calls unfinished", { calls: left });
     await this.#end();

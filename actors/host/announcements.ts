@@ -25,6 +25,7 @@ export interface AnnouncementsPorts {
   readonly slots: Slots;
   readonly times: CreateTimes;
   isDraining(): boolean;
+  isCordoned(): boolean;
   /** It was silent for so long that others have declared it lost; told once. */
   lost(silentMs: number): void;
 }
@@ -123,6 +124,7 @@ export class Announcements {
       seq: this.#seq++,
       full,
       draining: this.#ports.isDraining(),
+      ...(this.#ports.isCordoned() && { cordoned: true }),
       memoryMb,
       usedMb: fleet.usedMb,
       cores,

@@ -1,7 +1,15 @@
 /** What a host is asked on its control connection: grants, recalls, preloads, cancels, questions. */
 import { Fault } from "../../protocol/errors.ts";
 import { describeHost } from "../../protocol/messages/fleet.ts";
-import { cancelOnHost, findCall, grantFunctions, provisionContainer, recallGrant } from "../../protocol/messages/host.ts";
+import {
+  cancelOnHost,
+  cordonHost,
+  drainHost,
+  findCall,
+  grantFunctions,
+  provisionContainer,
+  recallGrant,
+} from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import type { Bus, Subscription } from "../kit/bus.ts";
 import type { Call } from "./call.ts";
@@ -29,6 +37,12 @@ export interface ControlPorts {
   /** Tells at once what has changed. */
   announce(): void;
   isTaking(): boolean;
+  isCordoned(): boolean;
+  cordon(cordoned: boolean): Promise<void>;
+  /** Begins the orderly stop for good. */
+  dismiss(waitMs: number): void;
+  /** Calls that are not finished. */
+  left(): number;
   describe(): HostDescription;
 }
 
@@ -43,6 +57,15 @@ export function serveControl(ports: ControlPorts): Subscription[] {
     control.serve(findCall, [host], ({ call }) => {
       const record = ports.records.find(call);
       return record === undefined ? {} : { record };
+    }),
+    control.serve(cordonHost, [host], async ({ cordoned }) => {
+      if (!ports.isTaking() && !ports.isCordoned()) throw new Fault("Draining", "the host is stopping");
+      await ports.cordon(cordoned);
+      return { cordoned };
+    }),
+    control.serve(drainHost, [host], ({ waitMs }) => {
+      ports.dismiss(waitMs);
+      return { left: ports.left() };
     }),
     control.serve(describeHost, [host], () => ports.describe()),
     control.serve(syncNode, [host], async (change) => {

@@ -16,6 +16,7 @@ export interface Described {
   readonly memoryMb: number;
   readonly cores: number;
   readonly draining: boolean;
+  readonly cordoned: boolean;
   /** Monotonic. */
   readonly now: number;
   readonly isolation: Isolation;
@@ -36,6 +37,7 @@ export function describe(of: Described): HostDescription {
     usedMb: instances.usedMb,
     cores: of.cores,
     draining: of.draining,
+    ...(of.cordoned && { cordoned: true }),
     isolation: { ...of.isolation, gaps: [...of.isolation.gaps] },
     runtimes: { ...instances.runtimes },
     instances: [...instances.all()].map((instance) => ({

@@ -10,7 +10,23 @@ import type { HostDescription, HostPorts } from "./ports.ts";
 /** Listens from now on, for the host of that name; calls that come directly are the desk's. Gives what has to be stopped in the end. */
 export function listen(ports: HostPorts, host: string, parts: Parts, life: Life, describe: () => HostDescription): Subscription[] {
   const { bus, control, clock, log, sandbox } = ports;
-  const { announcements, counters, desk, gap, instances, pool, records, replies, reports, runner, slots, stamp, supply, versions } = parts;
+  const {
+    announcements,
+    counters,
+    desk,
+    gap,
+    instances,
+    pool,
+    records,
+    replies,
+    reports,
+    runner,
+    slots,
+    stamp,
+    supply,
+    unfinished,
+    versions,
+  } = parts;
   const isTaking = (): boolean => life.isTaking();
   const orders = new Orders({
     clock,
@@ -49,6 +65,10 @@ export function listen(ports: HostPorts, host: string, parts: Parts, life: Life,
       pool,
       announce: () => announcements.flush(),
       isTaking,
+      isCordoned: () => life.isCordoned(),
+      cordon: (cordoned) => life.cordon(cordoned),
+      dismiss: (waitMs) => life.dismiss(waitMs),
+      left: () => unfinished.count,
       describe,
     }),
   ];

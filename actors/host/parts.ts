@@ -38,6 +38,12 @@ export interface Life {
   readonly epoch: string;
   /** True: orders, grants and provisions are taken. */
   isTaking(): boolean;
+  /** True: it takes nothing new until it is told otherwise, and goes on with what it has. */
+  isCordoned(): boolean;
+  /** Resolves when the desk is left, where it is to be left, and what was chosen is kept for the next start. */
+  cordon(cordoned: boolean): Promise<void>;
+  /** Begins its orderly stop for good, in which running calls have so long. Legal again; the first time counts. */
+  dismiss(waitMs: number): void;
   /** True: everything is being ended. */
   isEnding(): boolean;
 }
@@ -153,6 +159,7 @@ export class Parts {
       slots,
       times,
       isDraining: () => !life.isTaking(),
+      isCordoned: () => life.isCordoned(),
       lost: (ms) => {
         counters.add("clock.lost");
         log.error("the host was silent until others declared it lost; it ends", { ms: Math.round(ms) });

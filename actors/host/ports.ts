@@ -36,6 +36,8 @@ export interface HostPorts {
   /** The stack in terms of the function's own source, where a map exists. */
   mapStack(digest: string, stack: string): Promise<string> | string;
   readonly data: DataStore;
+  /** Keeps for the next start of the host whether it is cordoned. Default: nobody does. */
+  readonly keepCordon?: (cordoned: boolean) => Promise<void>;
   /** Large bodies of calls and results. */
   readonly bodies: BodyStore;
 }
@@ -50,6 +52,8 @@ export interface HostOptions {
   /** Blank booted containers that an active instance keeps. Default 1. */
   readonly sparesPerInstance?: number;
   readonly pools: readonly PoolTarget[];
+  /** True: it starts cordoned. Default false. */
+  readonly cordoned?: boolean;
   /**
    * False: grants are refused, so that every call passes a frontend. For brokers that do not drop a hung member of the
    * desk: it would swallow its share of the calls. Default true.
@@ -62,8 +66,10 @@ export interface HostOptions {
 export type HostDescription = Static<typeof HostSchema>;
 
 export interface Host extends Inspected {
-  /** Takes nothing new, waits for running calls (LIMITS.drain at most), destroys every instance. */
+  /** Takes nothing new, waits for running calls (LIMITS.drain at most), destroys every instance. Legal twice. */
   drain(): Promise<void>;
+  /** Resolves when an operator has asked it to drain and not to come back; the drain has begun then. */
+  readonly dismissed: Promise<void>;
   /** Ends everything at once; calls that run are answered InstanceLost. */
   close(): Promise<void>;
   describe(): HostDescription;

@@ -1,5 +1,4 @@
 /** The calls that a host has not finished yet, and the wait for their end. */
-import { LIMITS } from "../../protocol/limits.ts";
 import type { Clock } from "../kit/ports.ts";
 import type { HandedCalls } from "./handed.ts";
 import type { Runner } from "./runner.ts";
@@ -28,11 +27,11 @@ export class Unfinished {
     return runner.busy.size + runner.storing + queued + handed.size;
   }
 
-  /** Resolves when there is none, when LIMITS.drain has passed, or at `giveUp`. Legal once. */
-  none(): Promise<void> {
+  /** Resolves when there is none, when `waitMs` have passed, or at `giveUp`. Legal once. */
+  none(waitMs: number): Promise<void> {
     if (this.count === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = this.#ports.clock.after(LIMITS.drain.value, () => this.#emptied?.());
+      const timer = this.#ports.clock.after(waitMs, () => this.#emptied?.());
       this.#emptied = () => {
         timer.cancel();
         this.#emptied = undefined;

@@ -57,7 +57,10 @@ export const HostSchema = Type.Object({
   memoryMb: Count,
   usedMb: Count,
   cores: Count,
+  /** It takes nothing new. */
   draining: Type.Boolean(),
+  /** Only until it is told otherwise. */
+  cordoned: Type.Optional(Type.Boolean()),
   isolation: Type.Object({
     kind: Type.String(),
     namespaces: Type.Boolean(),

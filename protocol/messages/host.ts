@@ -1,6 +1,7 @@
 /** What hosts announce, and what they are told: grants, recalls, provisions. */
 import Type, { type Static } from "typebox";
 import { event, request } from "../contract.ts";
+import { LIMITS } from "../limits.ts";
 import { SUBJECT } from "../subjects.ts";
 import { ClassSchema, Count, Id, Memory, Name, RungSchema, RuntimeSchema, Timeout, Version } from "./records.ts";
 
@@ -35,7 +36,10 @@ const HostAnnouncementSchema = Type.Object({
   seq: Count,
   /** True: `instances` is everything; false: only those that changed, each whole. */
   full: Type.Boolean(),
+  /** It takes nothing new. */
   draining: Type.Boolean(),
+  /** Only until it is told otherwise; absent: not so, or a release that has no such state. */
+  cordoned: Type.Optional(Type.Boolean()),
   /** Memory that may be given to containers, and what is given. */
   memoryMb: Count,
   usedMb: Count,
@@ -146,6 +150,25 @@ export const provisionContainer = request({
   reply: Type.Object({ container: Type.String() }),
   timeoutMs: 20_000,
   meaning: "Readies one idle container without a call; answers when the code is loaded.",
+});
+
+export const cordonHost = request({
+  name: "cordon",
+  subject: (host: string) => SUBJECT.agent(host, "cordon"),
+  request: Type.Object({ cordoned: Type.Boolean() }),
+  reply: Type.Object({ cordoned: Type.Boolean() }),
+  meaning: "A host takes nothing new from now on, or again; what runs and what is warm stays. Answered when it has left the desk.",
+});
+
+export const drainHost = request({
+  name: "drain",
+  subject: (host: string) => SUBJECT.agent(host, "drain"),
+  request: Type.Object({
+    /** How long running calls may go on, in ms; what runs longer is ended. Counted from the first such request. */
+    waitMs: Type.Integer({ minimum: 0, maximum: LIMITS.timeoutMax.value }),
+  }),
+  reply: Type.Object({ left: Count }),
+  meaning: "A host stops in order and is not started again; asked again it tells how many calls are left.",
 });
 
 export const cancelOnHost = request({
