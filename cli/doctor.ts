@@ -1,21 +1,8 @@
 /** What `pilot doctor` looks at: each check gives rows with a verdict and, unless it is well, what to do. */
 import type { BrokerView, Edge, ServiceView } from "../nodes/io/probe.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { type Finding, fail, ok, type Verdict, warn } from "./examine/finding.ts";
 import type { Host } from "./fleet.ts";
-
-export type Verdict = "ok" | "warn" | "fail";
-
-export interface Finding {
-  readonly check: string;
-  readonly verdict: Verdict;
-  readonly detail: string;
-  /** What to do; absent when all is well. */
-  readonly next?: string;
-}
-
-const ok = (check: string, detail: string): Finding => ({ check, verdict: "ok", detail });
-const warn = (check: string, detail: string, next: string): Finding => ({ check, verdict: "warn", detail, next });
-const fail = (check: string, detail: string, next: string): Finding => ({ check, verdict: "fail", detail, next });
 
 /** The broker itself. `origin`: where the connection came from; `program`: where its nats-server came from, when it runs here. */
 export function judgeBroker(view: BrokerView, origin: string, program?: string): Finding[] {
@@ -67,12 +54,14 @@ export function judgeEdge(edge: Edge, ours: boolean): Finding {
 
 /** Whether every role answers `$SRV.PING`, with how many nodes. */
 export function judgeRoles(services: readonly ServiceView[], nodes: readonly { readonly role: string; readonly id: string }[]): Finding[] {
-  return ["scheduler", "frontend", "host"].map((role) => {
+  // A gateway is there only where one is wished.
+  const gateway = nodes.some((node) => node.role === "gateway") || services.some((service) => service.name === "pilot-gateway");
+  return ["scheduler", "frontend", "host", ...(gateway ? ["gateway"] : [])].map((role) => {
     const answering = services.filter((service) => service.name === `pilot-${role}`).map((service) => service.node || service.id);
     const known = nodes.filter((node) => node.role === role).map((node) => node.id);
     const all = [...new Set([...answering, ...known])].sort();
     if (all.length > 0) return ok(role, all.join(", "));
-    return fail(role, `no ${role} answers`, "start one: pilot up, or look at the logs of the node in <store>/logs");
+    return fail(role, `no ${role} answers`, "start one: pilot up or pilot node run; or look at the logs of the node in <store>/logs");
   });
 }
 

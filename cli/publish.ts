@@ -45,18 +45,18 @@ export async function publish(platform: Connected, bundle: Bundle, order: Public
   });
 }
 
-/** Deploys a text for as long as `use` runs, and removes it whatever happens. */
+/** Deploys a text for as long as `use` runs, and removes it whatever happens. `use` gets what the deploy was answered. */
 export async function withFunction<T>(
   platform: Connected,
   source: string,
   runtime: RuntimeName,
   order: Publication,
-  use: () => Promise<T>,
+  use: (published: Awaited<ReturnType<typeof publish>>) => Promise<T>,
 ): Promise<T> {
   const [{ bundleSource }, { removeFunction }] = await Promise.all([import("../nodes/io/bundle/index.ts"), import("./contracts.ts")]);
-  await publish(platform, await bundleSource(source, runtime), order);
+  const published = await publish(platform, await bundleSource(source, runtime), order);
   try {
-    return await use();
+    return await use(published);
   } finally {
     await platform.bus.ask(removeFunction, [], { account: order.account, name: order.name });
   }

@@ -1,11 +1,15 @@
 /** `pilot doctor`: is everything there, how good is it, and does a real call work? */
+import type { Connected } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
 import { canaries } from "../canary.ts";
 import { localCommand } from "../command.ts";
 import type { Cli } from "../context.ts";
-import { type Finding, judgeBroker, judgeEdge, judgeHost, judgeRoles, worst } from "../doctor.ts";
+import { judgeBroker, judgeEdge, judgeHost, judgeRoles, worst } from "../doctor.ts";
+import { checked, type Finding, fail } from "../examine/finding.ts";
+import { askNodes, judgeNodes } from "../examine/nodes.ts";
+import { judgeStorage } from "../examine/storage.ts";
 import { EXIT, Interrupted } from "../failure.ts";
 import { CONNECTION, JSON_FLAG, on, type Values } from "../flags.ts";
 import { answer, table, wrapped } from "../output.ts";
@@ -14,8 +18,8 @@ import { connected, settingsOf } from "../platform.ts";
 const flags = { offline: on("make no canary call"), ...JSON_FLAG, ...CONNECTION };
 
 export const doctor = localCommand({
-  brief: "Check broker, roles, hosts and isolation, and make real calls in each runtime over each path",
-  details: `The canaries are tiny functions in the account ${DOCTOR_ACCOUNT}, removed afterwards. Exit code 3 when a check fails.`,
+  brief: "Check broker, storage, nodes and isolation, and make real calls on each host and over each path",
+  details: `Every scheduler, frontend and host is proved by itself. The canaries are tiny functions in the account ${DOCTOR_ACCOUNT}, removed afterwards. A check that hangs is named, and the others are made all the same. Exit code 3 when a check fails.`,
   examples: ["pilot doctor", "pilot doctor --json", "pilot doctor --server nats://nats.example:4222 --creds ops.creds"],
   flags,
   args: [],
@@ -45,32 +49,55 @@ function roomFor({ stdout }: Cli, findings: readonly Finding[]): number {
 /** Spaces instead of nothing, which a table shows as a dash. */
 const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((row) => row.map((cell) => cell || " "));
 
-async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
+/** Every check that can be made; what cannot be made is a finding. Rejects with Interrupted only. */
+export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
   const findings: Finding[] = [];
   try {
     const settings = await settingsOf(cli, given);
-    await connected(cli, given, async (platform) => {
-      const { pingServices, viewBroker, viewEdge } = await import("../../nodes/io/probe.ts");
-      const view = await viewBroker(platform);
-      const program = await programOf(cli, view.url);
-      findings.push(
-        ...judgeBroker(view, settings.origin, program),
-        judgeEdge(await viewEdge(settings), program?.startsWith("the server") === false),
-      );
-      const services = await pingServices(platform, LIMITS.doctorPing.value);
-      const { showFleet } = await import("../contracts.ts");
-      const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {
-        findings.push({ check: "fleet", verdict: "fail", detail: Fault.from(thrown).message, next: "see the log of the scheduler" });
-        return undefined;
-      });
-      findings.push(...judgeRoles(services, fleet?.nodes ?? []));
-      for (const host of fleet?.hosts ?? []) findings.push(...judgeHost(host));
-      for (const host of fleet?.silent ?? []) {
-        findings.push({ check: host, verdict: "warn", detail: "is known and did not answer", next: "see the log of that host" });
-      }
-      if (fleet !== undefined && !given.offline)
-        findings.push(...(await canaries(platform, fleet.hosts, view.features.dropsHungClients, cli.signal)));
-    });
+    await connected(
+      cli,
+      given,
+      async (platform) => {
+        const { pingServices, viewBroker, viewEdge } = await import("../../nodes/io/probe.ts");
+        const view = await viewBroker(platform);
+        const program = await programOf(cli, view.url);
+        findings.push(
+          ...judgeBroker(view, settings.origin, program),
+          judgeEdge(await viewEdge(settings), program?.startsWith("the server") === false),
+        );
+        const services = await pingServices(platform, LIMITS.doctorPing.value);
+        const { showFleet } = await import("../contracts.ts");
+        const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {
+          findings.push({ check: "fleet", verdict: "fail", detail: Fault.from(thrown).message, next: "see the log of the scheduler" });
+          return undefined;
+        });
+        findings.push(...judgeRoles(services, fleet?.nodes ?? []));
+        for (const host of fleet?.hosts ?? []) findings.push(...judgeHost(host));
+        for (const host of fleet?.silent ?? []) {
+          findings.push({ check: host, verdict: "warn", detail: "is known and did not answer", next: "see the log of that host" });
+        }
+        findings.push(...(await storage(platform)));
+        if (fleet === undefined) return;
+        const ids = (role: string): string[] => fleet.nodes.filter((node) => node.role === role).map(({ id }) => id);
+        findings.push(
+          ...judgeNodes(
+            await askNodes(
+              platform,
+              fleet.nodes.map(({ id }) => id),
+            ),
+          ),
+        );
+        const patient = {
+          hosts: fleet.hosts,
+          frontends: ids("frontend"),
+          schedulers: ids("scheduler"),
+          direct: view.features.dropsHungClients,
+        };
+        if (cli.signal.aborted) throw new Interrupted("interrupted");
+        if (!given.offline) findings.push(...(await canaries(platform, patient, cli.signal)));
+      },
+      true,
+    );
   } catch (thrown) {
     if (thrown instanceof Interrupted) throw thrown;
     const fault = Fault.from(thrown);
@@ -79,6 +106,17 @@ async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]
     findings.push({ check: findings.length === 0 ? "connection" : "doctor", verdict: "fail", detail: fault.message, next });
   }
   return findings;
+}
+
+async function storage(platform: Connected): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const next = "connect as the operator; see the server's log";
+  const failed = await checked("storage", LIMITS.control.value, next, async () => {
+    const { viewStreams } = await import("../../nodes/io/streams.ts");
+    found.push(...judgeStorage(await viewStreams(platform)));
+    return found[0] ?? fail("storage", "nothing was found", next);
+  });
+  return found.length > 0 ? found : [failed];
 }
 
 /** Where the nats-server of a platform on this machine came from. */

@@ -1,7 +1,8 @@
 /** What is told from the hosts' own descriptions. */
 import test from "ava";
 import { choose, poolStates, targetsInForce } from "../../cli/commands/pool.ts";
-import { type Finding, judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
+import { judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
+import type { Finding } from "../../cli/examine/finding.ts";
 import { Usage } from "../../cli/failure.ts";
 import { type Counters, counts, type Host, type Instance, places, sumFunctions } from "../../cli/fleet.ts";
 import { bytes, milliseconds } from "../../cli/output.ts";

@@ -1,0 +1,93 @@
+/** Each node proved by itself: every host runs a call, every frontend passes one on, every keeper answers. */
+import type { PlacedCall, PlacedReply, Placer } from "../../nodes/io/placer.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import type { Rung } from "../../protocol/vocabulary.ts";
+import type { Host } from "../fleet.ts";
+import { milliseconds } from "../output.ts";
+import { checked, type Finding, fail, ok, warn } from "./finding.ts";
+
+/** A deployed canary. */
+export interface Canary {
+  readonly account: string;
+  readonly name: string;
+  readonly version: number;
+  readonly runtime: string;
+}
+
+const LIMIT_MS = LIMITS.doctorHost.value;
+/** The call itself gives up before its check does, so that its own error is what is shown. */
+const CALL_MS = LIMIT_MS - 1_000;
+
+/** Runs the canary on that very host: from a warm instance where there is one, else from one that is booted for it. */
+export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<Finding> {
+  const check = `${host.id} runs ${canary.runtime}`;
+  const next = `see the log of ${host.id}; pilot inspect ${host.id}`;
+  return checked(check, LIMIT_MS, next, async () => {
+    if (host.draining)
+      return warn(check, "was not tried: it is draining and takes nothing new", "wait until it is gone, or start it again");
+    const { account, name, version } = canary;
+    const call: PlacedCall = { account, function: name, version, memoryMb: LIMITS.memoryDefault.value, timeoutMs: 5_000, keepAliveMs: 0 };
+    let refused = "";
+    for (const rung of ["warm", "cold"] as const) {
+      const started = performance.now();
+      const word = crypto.randomUUID();
+      const place = {
+        rung: rung satisfies Rung,
+        instanceMb: LIMITS.memoryDefault.value * 2,
+        by: "keeper" as const,
+        reason: "pilot doctor",
+      };
+      const answered = await placer.onHost(host.id, call, place, wordBody(word), CALL_MS).catch((thrown: unknown) => {
+        const fault = Fault.from(thrown);
+        if (fault.details?.["refused"] === undefined) throw fault;
+        refused = fault.message;
+        return undefined;
+      });
+      if (answered === undefined) continue;
+      expectWord(answered, word);
+      const took = milliseconds(performance.now() - started);
+      return ok(
+        check,
+        `answered in ${took}, rung ${answered.header("Pilot-Rung") ?? "?"}, instance ${answered.header("Pilot-Instance") ?? "?"}`,
+      );
+    }
+    return warn(check, `did not take a call: ${refused}`, "a host that is full cannot be tried; make room, or add a host");
+  });
+}
+
+/** Hands the canary to that very frontend, which finds it a place as ever. */
+export function proveFrontend(placer: Placer, frontend: string, canary: Canary): Promise<Finding> {
+  const check = `${frontend} passes on`;
+  return checked(check, LIMIT_MS, `see the log of ${frontend}; pilot inspect ${frontend}`, async () => {
+    const started = performance.now();
+    const word = crypto.randomUUID();
+    const call = { account: canary.account, function: canary.name, headers: { "Pilot-Trace": "1" }, receivedAt: Date.now(), waitedMs: 0 };
+    const answered = await placer.viaFrontend(frontend, call, wordBody(word), CALL_MS);
+    expectWord(answered, word);
+    return ok(check, `answered in ${milliseconds(performance.now() - started)}, by ${answered.header("Pilot-Host") ?? "?"}`);
+  });
+}
+
+/** Asks that very keeper. */
+export function proveKeeper(placer: Placer, scheduler: string): Promise<Finding> {
+  const check = `${scheduler} keeps`;
+  return checked(check, LIMIT_MS, `see the log of ${scheduler}; pilot inspect ${scheduler}`, async () => {
+    const started = performance.now();
+    await placer.askKeeper(scheduler, CALL_MS);
+    return ok(check, `its keeper answered in ${milliseconds(performance.now() - started)}`);
+  });
+}
+
+/** What the canary is told. */
+export function wordBody(word: string): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ word }));
+}
+
+function expectWord({ body }: PlacedReply, word: string): void {
+  const said = JSON.parse(new TextDecoder().decode(body)) as { echo?: unknown };
+  if (said.echo !== word) throw new Fault("Internal", "the canary answered something else than it was told");
+}
+
+/** For a role of which nobody is there to prove. */
+export const nobody = (role: string): Finding => fail(role, `no ${role} answers`, "start one: pilot up, or pilot node run");
