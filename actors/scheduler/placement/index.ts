@@ -20,6 +20,8 @@ export type { PlacementRequest, Verdict } from "./request.ts";
 
 /** A forecast is not given up for less than this. */
 const OVERDUE_MS = 100;
+/** Where a new container takes longer than a call may wait, the calls behind would all give up before there is one more. */
+const PATIENCE_MS = LIMITS.waitForPlace.value / 2;
 
 /** Ways to get a container on an instance that the account already has, then ways to get an instance. */
 const ON_OWN_INSTANCE: readonly RungPolicy[] = [cached, own];
@@ -156,11 +158,12 @@ function inFlight(request: PlacementRequest, fleet: Fleet): Verdict | undefined 
 
 /**
  * P3: waiting, when a busy container, or one that is being made, will be free before a new one could be there. The forecast is a mean,
- * and a run may be far longer: a call that has waited as long as a container takes has been promised wrongly, and waits no more.
+ * and a run may be far longer: a call that has waited as long as a container takes, or half of what calls may wait, has been promised
+ * wrongly, and waits no more.
  */
 function sooner(request: PlacementRequest, fleet: Fleet, createMs: number): Verdict | undefined {
   const mean = fleet.meanRunMs(request.functionKey);
-  if (mean === 0 || request.waitedMs > Math.max(createMs, OVERDUE_MS)) return undefined;
+  if (mean === 0 || request.waitedMs > Math.max(Math.min(createMs, PATIENCE_MS), OVERDUE_MS)) return undefined;
   let busy = 0;
   let ahead = request.ahead;
   for (const host of fleet.withKey(request.key)) {

@@ -130,6 +130,19 @@ test("F025 waiting for a busy container is chosen when it is sooner than a new o
   t.is(placed(place(request(), busy(500))).rung, "cached");
 });
 
+test("F025 where a new container takes longer than calls may wait, one that has waited half of that gets it all the same", (t) => {
+  const fleet = fleetOf(
+    announcement({
+      instances: [instance({ slots: [slot({ busy: 2 })], usedMb: 256, spares: 0, code: ["main.echo.1"] })],
+      functions: [{ account: "main", function: "echo", calls: 10, meanRunMs: 2_000, queued: 0 }],
+      createMs: { cached: 9_000, own: 9_000, warm: 9_000, cold: 9_000 },
+    }),
+  );
+  const half = LIMITS.waitForPlace.value / 2;
+  t.is(place(request({ waitedMs: half - 1 }), fleet).kind, "wait");
+  t.is(place(request({ waitedMs: half + 1 }), fleet).kind, "place");
+});
+
 test("F025 calls that wait at the host count towards the wait, so that a longer queue makes another container", (t) => {
   const queueing = (queued: number) =>
     fleetOf(
