@@ -3,18 +3,25 @@
  *
  * I1  A reply that comes before the cancel has reached the call is the answer, as without Ctrl-C.
  * I2  The subject on which the caller waits names the call: everybody who has the call knows it, on every path, and no
- *     header has to be sent that would keep the call from the direct one.
+ *     header has to be sent that would keep the call from the direct one. No right is needed.
  */
-import type { Connected } from "../nodes/io/nats.ts";
-import { until } from "../nodes/io/until.ts";
-import { Fault } from "../protocol/errors.ts";
+import type { Caller } from "../nodes/io/caller.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { type Cli, note } from "./context.ts";
 import { Interrupted } from "./failure.ts";
 import { whenInterrupted } from "./platform.ts";
 
+/** A call that may be interrupted. */
+export interface Interruptible<T> {
+  readonly caller: Caller;
+  readonly account: string;
+  readonly call: Promise<T>;
+  /** The subject of its reply; empty until it is sent. */
+  reply(): string;
+}
+
 /** The call's own end. After Ctrl-C it asks for the run to be ended, and rejects with Interrupted, which says whether it was. */
-export async function cancelledByInterrupt<T>(cli: Cli, platform: Connected, call: Promise<T>, reply: string): Promise<T> {
+export async function cancelledByInterrupt<T>(cli: Cli, { caller, account, call, reply }: Interruptible<T>): Promise<T> {
   let over = false;
   const ended = call.then(
     () => void (over = true),
@@ -22,19 +29,13 @@ export async function cancelledByInterrupt<T>(cli: Cli, platform: Connected, cal
   );
   await Promise.race([ended, whenInterrupted(cli)]);
   if (over) return call;
+  if (reply() === "") {
+    call.catch(() => undefined);
+    throw new Interrupted("interrupted; the call was not sent");
+  }
   note(cli, "pilot: cancelling the call; once more to leave at once");
-  const { cancelCall } = await import("./contracts.ts");
-  let problem: Fault | undefined;
-  // The call may still be on its way to whoever is to run it, so it is asked for again.
-  const cancelled = await until(
-    async () => {
-      const ask = platform.bus.ask(cancelCall, [], { reply }, LIMITS.cancelWait.value);
-      const answer = await ask.catch((thrown: unknown) => void (problem = Fault.from(thrown)));
-      return answer?.cancelled === true ? true : undefined;
-    },
-    LIMITS.cancelWait.value,
-    () => over || problem?.name === "NotAllowed",
-  );
+  const { cancelRun } = await import("../nodes/io/cancel.ts");
+  const { cancelled, problem } = await cancelRun(caller, account, reply(), () => over);
   if (cancelled) await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, LIMITS.cancelWait.value).unref())]);
   if (!over) {
     // Whatever it will say, nobody waits for it.

@@ -258,6 +258,11 @@ export const LIMITS = {
     "largest result that a gateway parses to tell whether it is JSON; a larger one is judged by its ends",
   ),
   httpHealth: limit(1_000, "ms", "how long a gateway waits for a frontend to answer, and how long its answer on health counts"),
+  httpBodyTime: limit(
+    120_000,
+    "ms",
+    "how long the body of an HTTP request may take to arrive, else BadRequest and the connection is closed",
+  ),
   httpKeepAlive: limit(30_000, "ms", "how long an idle HTTP connection is kept"),
   httpBytes: limit(256 * MiB, "bytes", "bodies of requests and replies in the memory of one gateway, else Throttled"),
   // the broker that we start, and the supervisor
@@ -274,6 +279,9 @@ export const LIMITS = {
   brokerProbe: limit(5_000, "ms", "how long a server may take to say its version or to greet a client"),
   brokerDownload: limit(120_000, "ms", "how long fetching a nats-server may take"),
   brokerStart: limit(20_000, "ms", "how long the broker may take until it accepts a client, else it is killed"),
+  brokerRoom: limit(16 * MiB, "bytes", "free space on the broker's disk at which a broker that could not write is started anew"),
+  brokerRoomLook: limit(1_000, "ms", "how often it is looked at whether the broker's disk is full"),
+  brokerRoomPause: limit(10_000, "ms", "how long a broker runs at least before it is started anew because its disk was full"),
   brokerStop: limit(5_000, "ms", "how long the broker may take to stop, else it is killed"),
   nodeStart: limit(30_000, "ms", "how long a node may take until it is ready, else it is killed"),
   idAnswer: limit(

@@ -1,9 +1,8 @@
 /** `pilot invoke`: one call. stdout is the function's reply and nothing else. */
 import type { Connected } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
-import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
-import { SUBJECT } from "../../protocol/subjects.ts";
 import { cancelledByInterrupt } from "../cancel.ts";
 import { command } from "../command.ts";
 import { type Cli, line, note } from "../context.ts";
@@ -12,12 +11,12 @@ import { exitCodeOf, explain, failureData, Interrupted, printable, Usage } from 
 import { JSON_FLAG, on, optionalFunctionArgument, text, value, valueOr, values } from "../flags.ts";
 import { tableText } from "../output.ts";
 import { connected, interrupted } from "../platform.ts";
-import { configuration, duration, header, memory, name, record, type Target, target, timeout } from "../values.ts";
+import { configuration, duration, header, memory, name, record, target, timeout } from "../values.ts";
 
 export const invoke = command({
   brief: "Call a function; its reply is all that is written to stdout",
   details:
-    "NAME may carry an alias or version: hello.beta, hello:3. The body is sent as it is given: JSON arrives parsed,\nanything else as bytes. Ctrl-C cancels the call, wherever it waits or runs.\nAny NATS client can do the same: a request to pilot.fn.<account>.<function>.",
+    "NAME may carry an alias or version: hello.beta, hello:3. The body is sent as it is given: JSON arrives parsed,\nanything else as bytes. Bodies and results up to 64 MiB pass; large ones travel in parts. Ctrl-C cancels the call, wherever it waits or runs.\nAny NATS client can do the same: a request to pilot.fn.<account>.<function>.",
   examples: [
     `pilot invoke hello --data '{"name":"you"}'`,
     "pilot invoke hello.beta --data @order.json --timeout 5s --trace",
@@ -44,33 +43,37 @@ export const invoke = command({
     if (callee !== undefined && flags.handler !== undefined) throw new Usage("--handler goes with --code; a deployed function has its own");
     if (flags.code === "-" && flags.data === "-") throw new Usage("--code - and --data - cannot both read stdin");
     const event = await bodyOf(cli, flags.data);
-    const headers: Record<string, string> = {
-      ...record(flags.header ?? [], "header"),
-      ...(flags.trace && { "Pilot-Trace": "1" }),
-      ...defined({
-        "Pilot-Deadline": flags.deadline === undefined ? undefined : String(flags.deadline),
-        "Pilot-Timeout": flags.timeout === undefined ? undefined : String(flags.timeout),
-        "Pilot-Memory": flags.memory === undefined ? undefined : String(flags.memory),
-        "Pilot-Runtime": callee === undefined ? undefined : flags.runtime,
-      }),
-    };
-    const subject = callee === undefined ? SUBJECT.inline(flags.account) : SUBJECT.fn(flags.account, callee.name, callee.qualifier);
     const body = flags.code === undefined ? event : await inlineBody(cli, flags.code, flags.runtime, flags.handler, event);
-    if (body.length > BODY_LIMIT)
-      throw new Fault("PayloadTooLarge", `the body has ${body.length} bytes; at most ${BODY_LIMIT} fit into a call`);
+    const headers = record(flags.header ?? [], "header");
     const serve = async (platform: Connected): Promise<void> => {
       const started = performance.now();
-      const call = patience(platform, flags.account, callee, flags.timeout, flags.deadline ?? LIMITS.waitForPlace.value);
+      const { caller, bus } = platform;
+      const { openInvoker } = await import("../../nodes/io/invoke.ts");
+      let inbox = "";
+      const upload = new AbortController();
+      const call = openInvoker({ caller, bus }).invoke({
+        account: flags.account,
+        callee,
+        body,
+        headers,
+        deadlineMs: flags.deadline,
+        timeoutMs: flags.timeout,
+        memoryMb: flags.memory,
+        runtime: callee === undefined ? undefined : flags.runtime,
+        trace: flags.trace,
+        signal: upload.signal,
+        onReplySubject: (own) => (inbox = own),
+        onProgress: progressLine(cli),
+      });
       try {
-        let inbox = "";
-        const sent = platform.caller.call(subject, body, { headers, ...call.options, onReplySubject: (own) => (inbox = own) });
-        const reply = await cancelledByInterrupt(cli, platform, sent, inbox);
+        const reply = await cancelledByInterrupt(cli, { caller, account: flags.account, call, reply: () => inbox });
         const ms = performance.now() - started;
         if (flags.trace) note(cli, traceText(reply.headers));
         if (flags.json) line(cli, JSON.stringify({ status: 200, ...bodyData(reply.body), headers: reply.headers, ms }));
         else writeBody(cli, reply.body);
-      } catch (thrown) {
-        const failure = call.explain(thrown);
+      } catch (failure) {
+        // What was sent is cancelled already.
+        if (inbox === "") upload.abort();
         if (!flags.json) throw failure;
         const fault = failure instanceof Interrupted ? new Fault("Cancelled", failure.message) : Fault.from(failure);
         const headersOfReply = fault.details?.["headers"] ?? {};
@@ -80,8 +83,6 @@ export const invoke = command({
         );
         note(cli, explain(failure, cli.env["PILOT_DEBUG"] === "1"));
         cli.exitCode = exitCodeOf(failure);
-      } finally {
-        call.end();
       }
     };
     await connected(cli, flags, serve, true);
@@ -90,7 +91,7 @@ export const invoke = command({
 
 async function bodyOf(cli: Cli, data: string | undefined): Promise<Uint8Array> {
   if (data === undefined) return new Uint8Array(0);
-  if (data === "-" || data.startsWith("@")) return read(cli, data === "-" ? "-" : data.slice(1), BODY_LIMIT);
+  if (data === "-" || data.startsWith("@")) return read(cli, data === "-" ? "-" : data.slice(1), LIMITS.largeBody.value);
   if (/^\s*[[{]/.test(data) && !isJson(data)) note(cli, "pilot: the data begins like JSON and is none: the function gets it as bytes");
   return new TextEncoder().encode(data);
 }
@@ -128,41 +129,15 @@ async function inlineBody(
   return new TextEncoder().encode(JSON.stringify(defined({ runtime, code, handler, event: parsed })));
 }
 
-/**
- * How long to wait for a reply. The platform answers every call by itself, so this is only for calls that nobody can
- * speak for any more. Without --timeout the function's own limit counts, and is asked for only when a call lasts long.
- */
-function patience(platform: Connected, account: string, callee: Target | undefined, limit: number | undefined, wait: number) {
-  const stop = new AbortController();
-  const known = limit ?? LIMITS.timeoutDefault.value;
-  let given = wait + known + LIMITS.replyGrace.value;
-  let timer = setTimeout(() => void longer(), given);
-  const longer = async (): Promise<void> => {
-    const own = limit === undefined && callee !== undefined ? await ownLimit(platform, account, callee.name) : known;
-    if (own <= known) return stop.abort();
-    given = wait + own + LIMITS.replyGrace.value;
-    timer = setTimeout(() => stop.abort(), own - known);
+/** A line at a terminal that tells how far a large body is; it is gone when all is through. */
+function progressLine(cli: Cli): ((direction: "up" | "down", done: number, total: number) => void) | undefined {
+  const { stderr } = cli;
+  if (stderr.isTTY !== true) return undefined;
+  const text = { up: "sending", down: "receiving" };
+  return (direction, done, total) => {
+    const mib = (bytes: number): string => (bytes / (1024 * 1024)).toFixed(1);
+    stderr.write(done < total ? `\r\u001b[Kpilot: ${text[direction]} ${mib(done)} of ${mib(total)} MiB` : "\r\u001b[K");
   };
-  return {
-    options: { timeoutMs: wait + LIMITS.timeoutMax.value + 2 * LIMITS.replyGrace.value, signal: stop.signal },
-    explain: (thrown: unknown): unknown =>
-      stop.signal.aborted ? new Fault("InstanceLost", `no reply within ${Math.round(given)} ms; whoever ran the call is gone`) : thrown,
-    /** The wait is over, whoever ended it. */
-    end(): void {
-      clearTimeout(timer);
-      stop.abort();
-    },
-  };
-}
-
-async function ownLimit(platform: Connected, account: string, functionName: string): Promise<number> {
-  try {
-    const { showFunction } = await import("../contracts.ts");
-    const shown = await platform.bus.ask(showFunction, [], { account, name: functionName });
-    return shown.function.settings.timeoutMs;
-  } catch {
-    return 0;
-  }
 }
 
 /** The bytes as they came; at a terminal a newline is added so that the prompt starts on its own line. */

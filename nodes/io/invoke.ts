@@ -7,6 +7,7 @@
  * V4  A signal ends the wait at once and the run as soon as it is found.
  */
 import type { Bus } from "../../actors/kit/bus.ts";
+import { parseBody } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { showFunction } from "../../protocol/messages/registry.ts";
@@ -40,6 +41,8 @@ export interface Invocation {
   readonly signal?: AbortSignal | undefined;
   /** Told of a large body or result: bytes that are through, and in all. */
   readonly onProgress?: ((direction: "up" | "down", done: number, total: number) => void) | undefined;
+  /** Told how large a result is that is about to be read; what it throws ends the call. */
+  readonly onLargeResult?: ((bytes: number) => void) | undefined;
   /** Told the subject of the reply, before the call is sent, each time that it is. */
   readonly onReplySubject?: ((subject: string) => void) | undefined;
   /** Whether a call that nobody hears is tried again. Default false. */
@@ -148,6 +151,12 @@ export function openInvoker(ports: InvokePorts): Invoker {
     });
     const check = reply.headers[BODY_HEADER];
     if (check === undefined) return reply;
+    try {
+      order.onLargeResult?.(parseBody(check)?.bytes ?? 0);
+    } catch (thrown) {
+      dropBody(caller, account, check);
+      throw thrown;
+    }
     const body = await getBody(caller, account, check, {
       signal,
       progress: onProgress && ((done, total) => onProgress("down", done, total)),

@@ -2,7 +2,7 @@
 import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
-import { BODY_LIMIT } from "../../protocol/limits.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { type Run, runCli } from "../support/run-cli.ts";
 import { temporaryDirectory } from "../support/temp.ts";
@@ -54,16 +54,21 @@ test.serial("F003 F009 memory, time limits, headers and variables that make no s
   await fails(t, 2, /is not a variable name/, "deploy", "x.js", "--env", "1A=2");
 });
 
-test.serial("F005 a body of nothing and one of the limit come back; one byte more is refused", async (t) => {
-  const directory = await temporaryDirectory(t);
-  const file = join(directory, "body");
-  t.is((await t.context.pilot("invoke", "echo", "--data", "")).code, 0);
-  await writeFile(file, new Uint8Array(BODY_LIMIT).fill(255));
-  t.is((await t.context.pilot("invoke", "echo", "--data", `@${file}`)).bytes.length, BODY_LIMIT);
-  await truncate(file, BODY_LIMIT + 1);
-  await fails(t, 1, /PayloadTooLarge \(413\)/, "invoke", "echo", "--data", `@${file}`);
-  await fails(t, 1, /cannot be read: it does not exist/, "invoke", "echo", "--data", `@${file}.none`);
-});
+test.serial(
+  "F005 a body of nothing, one that just fits into a message and one that does not come back; one above the last limit is refused",
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const file = join(directory, "body");
+    t.is((await t.context.pilot("invoke", "echo", "--data", "")).code, 0);
+    await writeFile(file, new Uint8Array(BODY_LIMIT).fill(255));
+    t.is((await t.context.pilot("invoke", "echo", "--data", `@${file}`)).bytes.length, BODY_LIMIT);
+    await truncate(file, BODY_LIMIT + 1);
+    t.is((await t.context.pilot("invoke", "echo", "--data", `@${file}`)).bytes.length, BODY_LIMIT + 1);
+    await truncate(file, LIMITS.largeBody.value + 1);
+    await fails(t, 1, /PayloadTooLarge \(413\)/, "invoke", "echo", "--data", `@${file}`);
+    await fails(t, 1, /cannot be read: it does not exist/, "invoke", "echo", "--data", `@${file}.none`);
+  },
+);
 
 test.serial("F005 the command's call and a plain request give the same result", async (t) => {
   const { platform, pilot } = t.context;

@@ -156,7 +156,7 @@ test("data from a file that is not there ends with 1", async (t) => {
 
 test("a body above the limit is refused before it is read to its end", async (t) => {
   const megabyte = new Uint8Array(1024 * 1024);
-  const run = await runCli(["invoke", "hello", "--data", "-", "-s", NOWHERE], { stdin: Array.from({ length: 40 }, () => megabyte) });
+  const run = await runCli(["invoke", "hello", "--data", "-", "-s", NOWHERE], { stdin: Array.from({ length: 100 }, () => megabyte) });
   t.is(run.code, 1);
   t.regex(run.stderr, /PayloadTooLarge/);
 });

@@ -1,0 +1,27 @@
+/** A gateway says that it is there, as all nodes do. */
+import { LIMITS } from "../../protocol/limits.ts";
+import { nodeAnnouncement } from "../../protocol/messages/host.ts";
+import type { Bus } from "../kit/bus.ts";
+import type { Clock, Random } from "../kit/ports.ts";
+
+export interface Presence {
+  /** Announces from now on that it takes nothing new. */
+  drain(): void;
+  stop(): void;
+}
+
+/** Announces now and every LIMITS.nodeHeartbeat. */
+export function announceGateway({ control, clock, random }: { control: Bus; clock: Clock; random: Random }, node: string): Presence {
+  const epoch = random.id(8);
+  let draining = false;
+  const announce = () => control.tell(nodeAnnouncement, ["gateway", node], { node, epoch, draining });
+  const timer = clock.every(LIMITS.nodeHeartbeat.value, announce);
+  announce();
+  return {
+    drain() {
+      draining = true;
+      announce();
+    },
+    stop: () => timer.cancel(),
+  };
+}

@@ -1,0 +1,28 @@
+/** Entry of a gateway process: calls by HTTP. It is a client of the platform like any other, with a token for those beyond this machine. */
+import { DEFAULT_HTTP, readHttpAddress } from "../actors/gateway/address.ts";
+import { announceGateway } from "../actors/gateway/presence.ts";
+import { callRoutes } from "./gateway/calls.ts";
+import { healthRoute } from "./gateway/health.ts";
+import { systemClock, systemRandom } from "./io/clock.ts";
+import { openHttp } from "./io/http.ts";
+import { readTokens } from "./io/http-token.ts";
+import { runRole } from "./io/role.ts";
+
+await runRole(async ({ settings, log, calls, control }) => {
+  const address = readHttpAddress(settings.http ?? DEFAULT_HTTP);
+  const token = settings.httpTokenFile === undefined ? undefined : await readTokens(settings.httpTokenFile);
+  const called = callRoutes({ caller: calls.caller, bus: control.bus });
+  const health = healthRoute({ caller: calls.caller, isConnected: () => calls.bus.connected });
+  // A further path is one more row.
+  const http = await openHttp({ address, token, routes: [...called.routes, health], log });
+  const presence = announceGateway({ control: control.bus, clock: systemClock, random: systemRandom }, settings.node);
+  log.info("listening", { url: http.url });
+  return {
+    async drain() {
+      presence.drain();
+      await http.stop();
+      await called.settled();
+      presence.stop();
+    },
+  };
+});

@@ -1,0 +1,34 @@
+/** Calls by HTTP: `POST /fn/<account>/<function>[:<alias or version>]` and `POST /inline/<account>`. */
+import { readGatewayHeaders } from "../../actors/gateway/headers.ts";
+import { resultReply } from "../../actors/gateway/reply.ts";
+import { readCallRoute } from "../../actors/gateway/route.ts";
+import type { HttpRequest, HttpRoute } from "../io/http.ts";
+import { type InvokePorts, openInvoker } from "../io/invoke.ts";
+
+/** `settled` resolves when runs of clients that went away have been looked for. */
+export function callRoutes(ports: InvokePorts): { readonly routes: readonly HttpRoute[]; settled(): Promise<void> } {
+  const invoker = openInvoker(ports);
+  const serve = async (request: HttpRequest) => {
+    const { account, callee } = readCallRoute(request.url);
+    const { headers, options } = readGatewayHeaders(request.headers);
+    const { body, headers: told } = await invoker.invoke({
+      account,
+      callee,
+      body: await request.body(),
+      headers,
+      deadlineMs: options.deadlineMs,
+      timeoutMs: options.timeoutMs,
+      signal: request.signal,
+      retriesAbsent: true,
+      onLargeResult: (bytes) => request.hold(bytes),
+    });
+    return resultReply(body, told);
+  };
+  return {
+    routes: [
+      { method: "POST", path: "/fn/*", serve },
+      { method: "POST", path: "/inline/*", serve },
+    ],
+    settled: () => invoker.settled(),
+  };
+}
