@@ -140,29 +140,32 @@ test.serial("instances are kept, and no call needs a new one, when frontends and
   t.deepEqual(load.wrong(), []);
 });
 
-test.serial("the servers of a cluster of three are let go and started again one by one under mixed load: no call fails, none runs twice", async (t) => {
-  t.timeout(300_000);
-  const fleet = await fleetOf(t, { brokers: 3 });
-  const load = await startLoad(fleet.caller, { perSecond: PER_SECOND, longMs: LONG_MS, timeoutMs: CALLER_MS });
-  t.teardown(() => load.stop());
-  await progress(load, 2);
-  for (const at of [2, 1, 0]) {
-    const from = load.calls.length;
-    const began = performance.now();
-    // Lame duck: it takes no new client, and lets the present ones go one after the other.
-    process.kill(fleet.cluster.pidOf(at), "SIGUSR2");
-    await until(() => startTime(fleet.cluster.pidOf(at)) === undefined, "the end of a server", PATIENCE_MS);
-    const ms = Math.round(performance.now() - began);
-    await fleet.cluster.stop(at);
-    await fleet.cluster.restart(at);
-    await fleet.cluster.settled();
-    await progress(load, 1);
-    const made = load.calls.slice(from);
-    t.log(
-      `server ${at}: gone after ${ms} ms, ${made.length} calls, ${made.filter(({ error }) => error !== undefined && error !== "").length} failed`,
-    );
-  }
-  await load.stop();
-  t.log(`${load.calls.length} calls: ${tally(load)}`);
-  t.deepEqual(load.wrong(), []);
-});
+test.serial(
+  "the servers of a cluster of three are let go and started again one by one under mixed load: no call fails, none runs twice",
+  async (t) => {
+    t.timeout(300_000);
+    const fleet = await fleetOf(t, { brokers: 3 });
+    const load = await startLoad(fleet.caller, { perSecond: PER_SECOND, longMs: LONG_MS, timeoutMs: CALLER_MS });
+    t.teardown(() => load.stop());
+    await progress(load, 2);
+    for (const at of [2, 1, 0]) {
+      const from = load.calls.length;
+      const began = performance.now();
+      // Lame duck: it takes no new client, and lets the present ones go one after the other.
+      process.kill(fleet.cluster.pidOf(at), "SIGUSR2");
+      await until(() => startTime(fleet.cluster.pidOf(at)) === undefined, "the end of a server", PATIENCE_MS);
+      const ms = Math.round(performance.now() - began);
+      await fleet.cluster.stop(at);
+      await fleet.cluster.restart(at);
+      await fleet.cluster.settled();
+      await progress(load, 1);
+      const made = load.calls.slice(from);
+      t.log(
+        `server ${at}: gone after ${ms} ms, ${made.length} calls, ${made.filter(({ error }) => error !== undefined && error !== "").length} failed`,
+      );
+    }
+    await load.stop();
+    t.log(`${load.calls.length} calls: ${tally(load)}`);
+    t.deepEqual(load.wrong(), []);
+  },
+);
