@@ -12,6 +12,7 @@ import { deploy } from "./commands/deploy.ts";
 import { doctor } from "./commands/doctor.ts";
 import { cache, container, instance } from "./commands/fleet.ts";
 import { fn } from "./commands/fn.ts";
+import { host } from "./commands/host.ts";
 import { inspect } from "./commands/inspect.ts";
 import { invoke } from "./commands/invoke.ts";
 import { logs } from "./commands/logs.ts";
@@ -20,6 +21,7 @@ import { node } from "./commands/node.ts";
 import { permissions } from "./commands/permissions.ts";
 import { pool } from "./commands/pool.ts";
 import { errors, limits, version } from "./commands/tables.ts";
+import { top } from "./commands/top.ts";
 import { up } from "./commands/up.ts";
 import type { Cli } from "./context.ts";
 import { exitCodeOf, explain, wrong } from "./failure.ts";
@@ -39,12 +41,14 @@ const root = noun(
     instance,
     container,
     node,
+    host,
     cluster,
     pool,
     cache,
     bench,
     doctor,
     inspect,
+    top,
     metrics,
     permissions,
     limits,

@@ -1,12 +1,13 @@
 /** `pilot node`: the processes of the platform, on this machine and on all. */
 import { NODE_ROLES } from "../../protocol/subjects.ts";
-import { localCommand, noun } from "../command.ts";
+import { command, localCommand, noun } from "../command.ts";
 import { line, note } from "../context.ts";
 import { defined } from "../defined.ts";
 import { badChoice, cureOf, Interrupted, printable, Usage } from "../failure.ts";
-import { CONNECTION, choice, on, text, value, values } from "../flags.ts";
-import { answer } from "../output.ts";
-import { settingsOf } from "../platform.ts";
+import { CONNECTION, choice, JSON_FLAG, on, text, value, values } from "../flags.ts";
+import { answer, milliseconds, table } from "../output.ts";
+import { connected, settingsOf } from "../platform.ts";
+import { rollCall } from "../roll-call.ts";
 import { idPart, integer, roles, warmth } from "../values.ts";
 
 const run = localCommand({
@@ -94,4 +95,34 @@ const run = localCommand({
   },
 });
 
-export const node = noun("The processes of the platform", ["pilot node run --roles host --store DIR", "pilot node ls"], { run });
+const ls = command({
+  brief: "List all nodes: who announces itself, and what each says of itself",
+  details: "It needs no scheduler. A node that announces itself and does not answer is silent.",
+  examples: ["pilot node ls", "pilot node ls --json"],
+  flags: JSON_FLAG,
+  args: [],
+  action: (cli, flags) =>
+    connected(cli, flags, async (platform) => {
+      const nodes = await rollCall(platform);
+      const rows = nodes.map((one) => [
+        one.id,
+        one.role,
+        one.state,
+        one.leads?.join(", "),
+        one.ageMs === undefined ? "" : milliseconds(one.ageMs),
+        one.version,
+        one.machine === undefined ? "" : `${one.machine}, ${one.pid}`,
+        one.server === undefined ? "" : `${one.server} (${one.address})`,
+        one.epoch,
+      ]);
+      const head = ["NODE", "ROLE", "STATE", "LEADS", "AGE", "VERSION", "PROCESS", "BROKER", "EPOCH"];
+      await answer(cli, flags.json, nodes, () => table(cli, head, rows, "no nodes"));
+    }),
+});
+
+export const node = noun(
+  "The processes of the platform",
+  ["pilot node run --roles host --store DIR", "pilot node ls"],
+  { run, ls },
+  { list: "ls" },
+);
