@@ -57,7 +57,7 @@ for (const name of ["host-1", "frontend-1", "scheduler-1"]) {
 
 test("a host that wakes after a long sleep runs nothing stale, and no caller hears two answers", async (t) => {
   const platform = await startPlatform(
-    { warm: { node: 2, python: 0 }, entry: (role) => (role === "host" ? support("unwatched-host") : real(role)) },
+    { warm: { node: 2, python: 0 }, entry: (role) => (role === "host" ? support("unwatched-node") : real(role)) },
     t,
   );
   const { runs, started, direct } = await ready(platform);
