@@ -12,6 +12,7 @@ export interface Output {
   readonly writable?: boolean;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
 }
 
 /** What `main` is given. */
