@@ -15,6 +15,7 @@ import { freePort } from "./io/broker/free-port.ts";
 import { portProblem } from "./io/broker/port-holder.ts";
 import { BROKER_SUPPORT } from "./io/broker/release.ts";
 import { atLeast } from "./io/broker/version.ts";
+import { systemClock } from "./io/clock.ts";
 import type { ConnectionSettings } from "./io/context.ts";
 import { markOf } from "./io/node-data.ts";
 import { register } from "./io/running.ts";
@@ -152,6 +153,8 @@ async function firstPart(
     port: options.port ?? (await freePort(4222)),
     users,
     system,
+    clock: systemClock,
+    say: options.say ?? ((): void => undefined),
     ...(options.syncAlways !== undefined && { syncAlways: options.syncAlways }),
   };
   return brokerPart(order, async ({ url }) => {

@@ -34,9 +34,9 @@ export async function inspectBroker(settings: ConnectionSettings): Promise<Borro
     if (most < wanted) throw unfit(`it takes messages of ${most} bytes`, `set max_payload: ${wanted} in its configuration and reload it`);
     await mayTalk(platform);
     await prepareStorage(platform.nc).catch((thrown: unknown) => {
-      const { name, message } = Fault.from(thrown);
+      const { name, message, details } = Fault.from(thrown);
       const rights = name === "NotAllowed";
-      throw unfit(message, rights ? RIGHTS : "start it with jetstream enabled, and enable it for the account", thrown, rights);
+      throw unfit(message, rights ? RIGHTS : String(details?.["next"] ?? "See the log of that server."), thrown, rights);
     });
     return { url: settings.servers.join(","), version };
   } finally {

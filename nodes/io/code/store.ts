@@ -10,6 +10,7 @@ import { headers, type NatsConnection, NatsError, type ObjectInfo, type ObjectSt
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { sha256 } from "../bundle/bundle.ts";
+import { isDiskFull, ROOM_ADVICE } from "../storage-fault.ts";
 import { within } from "../within.ts";
 
 const CODE_BUCKET = "pilot_code";
@@ -64,7 +65,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
   }
 
   async function upload(name: string, bytes: Uint8Array): Promise<void> {
-    await objects.put({ name, options: { max_chunk_size: CHUNK } }, pieces(bytes), { timeout: LIMITS.store.value });
+    await objects.put({ name, options: { max_chunk_size: CHUNK } }, pieces(bytes), { timeout: patienceFor(bytes.length) });
     counts.uploads += 1;
   }
 
@@ -74,7 +75,7 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
    */
   async function uploadOneChunk(digest: string, code: Uint8Array, old: ObjectInfo | undefined): Promise<void> {
     if (old !== undefined) await objects.delete(digest);
-    const js = nc.jetstream({ timeout: LIMITS.store.value });
+    const js = nc.jetstream({ timeout: patienceFor(code.length) });
     const publishChunk = async (): Promise<boolean> => {
       try {
         await js.publish(chunksOf(digest), code, { expect: { lastSubjectSequence: 0 } });
@@ -179,7 +180,14 @@ export async function openCodeStore(nc: NatsConnection, options: CodeStoreOption
         else await upload(digest, code);
         return true;
       } catch (thrown) {
-        throw new Fault("Unavailable", `The code ${digest} cannot be stored: ${said(thrown)}.`, undefined, thrown);
+        const why = said(thrown);
+        // A server whose disk is full, or was, does not answer; only some of its errors say so.
+        const silent = thrown instanceof NatsError && thrown.code === "TIMEOUT";
+        if (!silent && !isDiskFull(why)) throw new Fault("Unavailable", `The code ${digest} cannot be stored: ${why}.`, undefined, thrown);
+        const what = silent
+          ? "the broker does not acknowledge it; is its disk full?"
+          : "the broker's disk is full, or was and it was not started again";
+        throw new Fault("Unavailable", `The code ${digest} cannot be stored: ${what}`, { next: ROOM_ADVICE }, thrown);
       }
     },
     async map(digest) {
@@ -231,6 +239,12 @@ async function readByClient(objects: ObjectStore, name: string, most: number): P
     await reader.cancel().catch(() => undefined);
     throw thrown;
   }
+}
+
+/** How long a chunk of this much, or the first of more, may take to be stored, in ms. */
+function patienceFor(bytes: number): number {
+  const { control, store } = LIMITS;
+  return control.value + Math.min(1, bytes / CHUNK) * (store.value - control.value);
 }
 
 /** In pieces of a chunk: given whole, the client library copies all that is left once per chunk. */
