@@ -17,10 +17,10 @@ export function readCallRoute(url: string): CallRoute {
   if (url.length > LIMITS.httpPath.value) throw new Fault("BadRequest", `the path is longer than ${LIMITS.httpPath.value} bytes`);
   const query = url.indexOf("?");
   const path = query < 0 ? url : url.slice(0, query);
-  const [first, tree, account = "", target, ...rest] = path.split("/").map(decoded);
+  const [first, tree, account, target, ...rest] = path.split("/").map(decoded);
   const isFn = tree === "fn" && target !== undefined;
   const isInline = tree === "inline" && target === undefined;
-  if (first !== "" || rest.length > 0 || !(isFn || isInline))
+  if (first !== "" || account === undefined || rest.length > 0 || !(isFn || isInline))
     throw new Fault("NotFound", "there is nothing at this path; calls go to /fn/<account>/<function> and /inline/<account>");
   if (query >= 0 && query < url.length - 1)
     throw new Fault("BadRequest", "a query is not passed to functions: put everything into the body");
