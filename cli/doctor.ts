@@ -1,6 +1,7 @@
 /** What `pilot doctor` looks at: each check gives rows with a verdict and, unless it is well, what to do. */
 import type { BrokerView, Edge, ServiceView } from "../nodes/io/probe.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { PROTOCOL, understands } from "../protocol/version.ts";
 import { type Finding, fail, ok, type Verdict, warn } from "./examine/finding.ts";
 import type { Host } from "./fleet.ts";
 
@@ -63,6 +64,18 @@ export function judgeRoles(services: readonly ServiceView[], nodes: readonly { r
     if (all.length > 0) return ok(role, all.join(", "));
     return fail(role, `no ${role} answers`, "start one: pilot up or pilot node run; or look at the logs of the node in <store>/logs");
   });
+}
+
+/** Nodes of another protocol: a neighbouring one is understood (decision 0020), one that is farther off need not be. */
+export function judgeProtocols(services: readonly ServiceView[]): Finding[] {
+  const others = services.filter(({ protocol }) => protocol !== PROTOCOL);
+  if (others.length === 0)
+    return services.length === 0 ? [] : [ok("protocol", `all nodes speak protocol ${PROTOCOL}, as this command does`)];
+  const said = others.map(({ node, protocol }) => `${node} speaks protocol ${protocol}`).join(", ");
+  const detail = `${said}; this command ${PROTOCOL}`;
+  return others.every(({ protocol }) => understands(protocol))
+    ? [warn("protocol", detail, "finish the upgrade; what is new works when all nodes have it")]
+    : [fail("protocol", detail, "they may refuse each other's messages: replace the oldest nodes, one release after the other")];
 }
 
 /** Isolation and runtimes of each host. */

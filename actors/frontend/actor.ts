@@ -17,6 +17,7 @@ import { syncNode } from "../../protocol/messages/sync.ts";
 import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJECT } from "../../protocol/subjects.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 import type { FunctionRecord } from "../../protocol/vocabulary.ts";
 import { Absence } from "../kit/absence.ts";
 import { resolveAlias } from "../kit/alias.ts";
@@ -269,6 +270,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       draining: !lifecycle.getSnapshot().matches("serving"),
       hosts: hosts.size,
       schedulers: schedulers.size,
+      protocol: PROTOCOL,
     });
   const timers = [clock.every(LIMITS.nodeHeartbeat.value, announce), clock.every(SWEEP_MS, sweep)];
   const intake = [

@@ -1,6 +1,7 @@
 /** What the host has, told to everybody: in full at every heartbeat, in part within 20 ms of a change. Numbers are cumulative. */
 import { LIMITS } from "../../protocol/limits.ts";
 import { type HostAnnouncement, hostAnnouncement, type InstanceHint } from "../../protocol/messages/host.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 import type { Bus } from "../kit/bus.ts";
 import type { Clock, Timer } from "../kit/ports.ts";
 import type { CreateTimes } from "./create-times.ts";
@@ -134,6 +135,7 @@ export class Announcements {
       gone,
       functions,
       createMs: { ...times.ms },
+      protocol: PROTOCOL,
     });
   }
 

@@ -8,6 +8,7 @@ import { callReport } from "../../protocol/messages/call.ts";
 import { type HostAnnouncement, hostAnnouncement, hostLost, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
 import { Absence } from "../kit/absence.ts";
 import type { Bus } from "../kit/bus.ts";
@@ -16,6 +17,7 @@ import { Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { startActor } from "../kit/start-actor.ts";
+import { Strangers } from "../kit/strangers.ts";
 import { Transitions } from "../kit/transitions.ts";
 import { Classes } from "./classes.ts";
 import { Fleet } from "./fleet.ts";
@@ -100,6 +102,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     tenure.forget(member.id);
     if (tenure.look()) keeper.handOver();
   });
+  const strangers = new Strangers(log);
   const gateways = new Members(control, clock, (member) => log.warn("gateway lost", { gateway: member.id, epoch: member.epoch }));
   const tenure = new Tenure({ clock, hosts, frontends, schedulers, node, isFleetYoung: () => fleet.isYoung });
 
@@ -153,17 +156,20 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         control.tell(hostLost, [announcement.host], { epoch: announcement.epoch });
         return;
       }
+      strangers.heard(announcement.host, announcement.epoch, announcement.protocol);
       hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
       fleet.announced(announcement);
       if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
       keeper.drawSoon(idleKeys(announcement));
     }),
     control.hear(nodeAnnouncement, ["frontend", "*"], (member) => {
+      strangers.heard(member.node, member.epoch, member.protocol);
       // A newcomer is told at once whom it may ask.
       if (frontends.heard({ id: member.node, epoch: member.epoch, draining: member.draining })) announce();
       tenure.told(member.node, member);
     }),
     control.hear(nodeAnnouncement, ["scheduler", "*"], (member) => {
+      strangers.heard(member.node, member.epoch, member.protocol);
       const isNew = schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining });
       // So is one that may keep functions that were kept here. Two that were given one name by mistake would answer each other for ever.
       if (isNew && member.node !== node) announce();
@@ -174,7 +180,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       }
       if (tenure.look()) keeper.handOver();
     }),
-    control.hear(nodeAnnouncement, ["gateway", "*"], ({ node: id, epoch: life, draining }) => {
+    control.hear(nodeAnnouncement, ["gateway", "*"], ({ node: id, epoch: life, draining, protocol }) => {
+      strangers.heard(id, life, protocol);
       gateways.heard({ id, epoch: life, draining });
     }),
     control.hear(callReport, [node], (report) => {
@@ -219,6 +226,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       hosts: hosts.size,
       schedulers: schedulers.size,
       leads: led(),
+      protocol: PROTOCOL,
     });
   const timers = [
     clock.every(LIMITS.nodeHeartbeat.value, announce),

@@ -6,7 +6,7 @@ import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
 import { canaries } from "../canary.ts";
 import { localCommand } from "../command.ts";
 import type { Cli } from "../context.ts";
-import { judgeBroker, judgeEdge, judgeHost, judgeRoles, worst } from "../doctor.ts";
+import { judgeBroker, judgeEdge, judgeHost, judgeProtocols, judgeRoles, worst } from "../doctor.ts";
 import { checked, type Finding, fail } from "../examine/finding.ts";
 import { askNodes, judgeNodes } from "../examine/nodes.ts";
 import { judgeStorage } from "../examine/storage.ts";
@@ -71,7 +71,9 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
           findings.push({ check: "fleet", verdict: "fail", detail: Fault.from(thrown).message, next: "see the log of the scheduler" });
           return undefined;
         });
-        findings.push(...judgeRoles(services, fleet?.nodes ?? []));
+        findings.push(...judgeRoles(services, fleet?.nodes ?? []), ...judgeProtocols(services));
+        // Nodes of protocol 1 say nothing of themselves.
+        const mute = new Set(services.filter(({ protocol }) => protocol < 2).map(({ node }) => node));
         for (const host of fleet?.hosts ?? []) findings.push(...judgeHost(host));
         for (const host of fleet?.silent ?? []) {
           findings.push({ check: host, verdict: "warn", detail: "is known and did not answer", next: "see the log of that host" });
@@ -83,7 +85,7 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
           ...judgeNodes(
             await askNodes(
               platform,
-              fleet.nodes.map(({ id }) => id),
+              fleet.nodes.map(({ id }) => id).filter((id) => !mute.has(id)),
             ),
           ),
         );

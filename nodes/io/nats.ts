@@ -21,7 +21,7 @@ import type { Event, Request } from "../../protocol/contract.ts";
 import { Fault, type FaultData } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { inboxOf, type Role } from "../../protocol/subjects.ts";
-import { VERSION } from "../../protocol/version.ts";
+import { PROTOCOL, VERSION } from "../../protocol/version.ts";
 import { type AwayPolicy, type OwnCaller, openCaller } from "./caller.ts";
 import type { ConnectionSettings } from "./context.ts";
 import { within } from "./within.ts";
@@ -229,7 +229,7 @@ function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => b
         name: `pilot-${options.role}`,
         version: VERSION,
         description: `Pilotlight ${options.role} ${options.node}`,
-        metadata: { node: options.node },
+        metadata: { node: options.node, protocol: String(PROTOCOL) },
       });
       void service.then(
         (running) => {

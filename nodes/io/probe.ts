@@ -23,6 +23,8 @@ export interface ServiceView {
   readonly version: string;
   /** Id of the node that runs it. */
   readonly node: string;
+  /** Number of what it says on the wire; 1 where it does not tell. */
+  readonly protocol: number;
 }
 
 export async function viewBroker({ nc }: Connected): Promise<BrokerView> {
@@ -86,7 +88,13 @@ export async function pingServices({ nc }: Connected, waitMs: number): Promise<S
     const answers = await nc.services.client({ maxWait: waitMs, strategy: RequestStrategy.JitterTimer }).ping();
     for await (const answer of answers) {
       if (answer.name.startsWith("pilot-"))
-        found.push({ name: answer.name, id: answer.id, version: answer.version, node: answer.metadata?.["node"] ?? "" });
+        found.push({
+          name: answer.name,
+          id: answer.id,
+          version: answer.version,
+          node: answer.metadata?.["node"] ?? "",
+          protocol: Number(answer.metadata?.["protocol"] ?? 1) || 1,
+        });
     }
   } catch (error) {
     // Nobody at all is an answer too.

@@ -34,6 +34,8 @@ const HostAnnouncementSchema = Type.Object({
   epoch: Type.String({ maxLength: 32 }),
   /** Rises by one each time. A gap means: ask for nothing, the next full one repairs it. */
   seq: Count,
+  /** Number of what it says on the wire (protocol/version.ts); absent: 1. */
+  protocol: Type.Optional(Count),
   /** True: `instances` is everything; false: only those that changed, each whole. */
   full: Type.Boolean(),
   /** It takes nothing new. */
@@ -77,6 +79,8 @@ export const nodeAnnouncement = event({
     schedulers: Type.Optional(Count),
     /** Classes whose manager it is now, by its lease; absent in a release before leases. */
     leads: Type.Optional(Type.Array(ClassSchema)),
+    /** Number of what it says on the wire (protocol/version.ts); absent: 1. */
+    protocol: Type.Optional(Count),
   }),
   meaning: "A frontend, scheduler or gateway is alive, and counts so many among the living.",
 });

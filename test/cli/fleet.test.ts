@@ -1,11 +1,12 @@
 /** What is told from the hosts' own descriptions. */
 import test from "ava";
 import { choose, poolStates, targetsInForce } from "../../cli/commands/pool.ts";
-import { judgeBroker, judgeHost, judgeRoles, worst } from "../../cli/doctor.ts";
+import { judgeBroker, judgeHost, judgeProtocols, judgeRoles, worst } from "../../cli/doctor.ts";
 import type { Finding } from "../../cli/examine/finding.ts";
 import { Usage } from "../../cli/failure.ts";
 import { type Counters, counts, type Host, type Instance, places, sumFunctions } from "../../cli/fleet.ts";
 import { bytes, milliseconds } from "../../cli/output.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 
 const counters = (over: Partial<Counters>): Counters => ({
   account: "main",
@@ -147,6 +148,17 @@ const broker = {
   jetstream: { streams: 1, bytes: 1 },
 };
 
+test("the doctor warns of nodes of the release before, and fails where releases are farther apart", (t) => {
+  const nodes = (...protocols: number[]) =>
+    protocols.map((protocol, nth) => ({ name: "pilot-host", id: `${nth}`, version: "1", node: `h${nth}`, protocol }));
+  t.deepEqual(judgeProtocols([]), []);
+  t.deepEqual(verdicts(judgeProtocols(nodes(PROTOCOL, PROTOCOL))), ["protocol: ok"]);
+  const [beside] = judgeProtocols(nodes(PROTOCOL, PROTOCOL - 1, PROTOCOL + 1));
+  t.is(beside?.verdict, "warn");
+  t.regex(beside?.detail ?? "", new RegExp(`h1 speaks protocol ${PROTOCOL - 1}, h2 speaks protocol ${PROTOCOL + 1}`));
+  t.deepEqual(verdicts(judgeProtocols(nodes(PROTOCOL, PROTOCOL + 2))), ["protocol: fail"]);
+});
+
 test("the doctor tells a reduced broker, missing JetStream, missing roles and gaps of isolation", (t) => {
   t.is(worst(judgeBroker(broker, "test")), "ok");
   const reduced = judgeBroker(
@@ -160,7 +172,7 @@ test("the doctor tells a reduced broker, missing JetStream, missing roles and ga
     "test",
   );
   t.deepEqual(verdicts(reduced), ["connection: ok", "broker: warn", "payload: warn", "jetstream: fail"]);
-  const services = [{ name: "pilot-scheduler", id: "x", version: "1", node: "s1" }];
+  const services = [{ name: "pilot-scheduler", id: "x", version: "1", node: "s1", protocol: PROTOCOL }];
   t.deepEqual(verdicts(judgeRoles(services, [{ role: "host", id: "h1" }])), ["scheduler: ok", "frontend: fail", "host: ok"]);
   t.is(worst(judgeHost(host({}))), "ok");
   const bare = judgeHost(
