@@ -108,33 +108,26 @@ export class Candidates {
     return this.living.get(this.#ids[which % this.#ids.length] ?? "");
   }
 
-  kill(which: number, ms: number): void {
-    const candidate = this.at(which);
-    if (candidate === undefined) return;
-    this.#end(candidate, ms);
+  /** Dies, and starts again after so many ms. */
+  kill(candidate: Candidate, ms: number): void {
+    if (this.living.get(candidate.node.id) !== candidate) return;
+    this.living.delete(candidate.node.id);
+    candidate.node.kill();
+    this.clock.after(ms, () => {
+      if (!this.living.has(candidate.node.id)) this.begin(candidate.node.id);
+    });
   }
 
   /** Leaves in order, and starts again when it has. */
-  drain(which: number, ms: number): void {
-    const candidate = this.at(which);
-    if (candidate === undefined || candidate.isDraining || !candidate.node.isWell) return;
+  drain(candidate: Candidate, ms: number): void {
+    if (candidate.isDraining || !candidate.node.isWell) return;
     candidate.isDraining = true;
-    void candidate.leadership.drain().then(() => this.#end(candidate, ms));
+    void candidate.leadership.drain().then(() => this.kill(candidate, ms));
   }
 
   /** The store answers nothing as it should for a while. */
   stall(ms: number): void {
     this.#stalledUntil = Math.max(this.#stalledUntil, this.clock.now() + ms);
-  }
-
-  #end(candidate: Candidate, ms: number): void {
-    const { id } = candidate.node;
-    if (this.living.get(id) !== candidate) return;
-    this.living.delete(id);
-    candidate.node.kill();
-    this.clock.after(ms, () => {
-      if (!this.living.has(id)) this.begin(id);
-    });
   }
 
   #host(host: string): void {
