@@ -8,6 +8,7 @@ import { bench } from "./commands/bench.ts";
 import { call } from "./commands/call.ts";
 import { cluster } from "./commands/cluster.ts";
 import { completion, propose } from "./commands/completion.ts";
+import { debug } from "./commands/debug.ts";
 import { deploy } from "./commands/deploy.ts";
 import { doctor } from "./commands/doctor.ts";
 import { cache, container, instance } from "./commands/fleet.ts";
@@ -50,6 +51,7 @@ const root = noun(
     inspect,
     top,
     metrics,
+    debug,
     permissions,
     limits,
     errors,
