@@ -33,7 +33,12 @@ export const LIMITS = {
   ),
   bodyPart: limit(1_008 * KiB, "bytes", "one part of a large body: with its headers it fits into 1 MiB, the usual limit of a broker"),
   bodyPartsInFlight: limit(8, "count", "parts of one body that are sent or read at a time"),
-  bodyParts: limit(64, "count", "parts that one frontend stores or reads at a time, at most half of them for one account, else Throttled"),
+  bodyParts: limit(
+    64,
+    "count",
+    "parts that one frontend stores or reads at a time, at most half of them for one account, else Throttled; in a host further ones wait",
+  ),
+  bodyPartsWaiting: limit(10_000, "count", "parts of large bodies that wait in one host, else Throttled"),
   bodyPartWait: limit(10_000, "ms", "how long one part may take to be stored or read, else Unavailable"),
   bodyAttempts: limit(5, "count", "tries of one part of a body while the platform says later"),
   bodyWait: limit(30_000, "ms", "how long a host may take to get a large body for a call, or to store a result, else Unavailable"),
@@ -302,6 +307,7 @@ export const LIMITS = {
   transitionsKept: limit(32, "count", "last transitions that a node remembers of each of its machines; the oldest is forgotten"),
   goneActors: limit(64, "count", "machines that are over and that their node still shows; the oldest is forgotten"),
   actorsShown: limit(256, "count", "machines that one answer to inspect describes; further ones are asked for by their id"),
+  metricsEvery: limit(1_000, "ms", "how often a gateway gathers the metrics of the cluster at most; further scrapes get the same text"),
   metricFunctions: limit(200, "count", "functions that one node's metrics name; those that came later are counted together as other"),
   metricSeries: limit(
     20_000,

@@ -13,6 +13,7 @@ import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { readBody, writeBody } from "./body-parts.ts";
 import { OBJECTS } from "./buckets.ts";
+import { openGate } from "./code/gate.ts";
 import { storageFault } from "./storage-fault.ts";
 
 const STREAM = `OBJ_${OBJECTS.bodies}`;
@@ -77,9 +78,13 @@ export function openPartStore(nc: NatsConnection): PartStore {
 /** For hosts: whole bodies over the same parts. */
 export function openBodyStore(nc: NatsConnection): BodyStore {
   const store = openPartStore(nc);
+  // What is on its way to the host lies in the broker, which keeps only so much for one connection.
+  const gate = openGate("parts of large bodies", LIMITS.bodyParts.value, LIMITS.bodyPartsWaiting.value);
   const carrierOf = (account: string) => ({
-    put: (id: string, part: number, bytes: Uint8Array) => store.put(account, id, part, bytes),
-    get: (id: string, part: number) => store.get(account, id, part),
+    put: (id: string, part: number, bytes: Uint8Array, signal: AbortSignal) =>
+      gate(() => (signal.aborted ? Promise.reject(signal.reason) : store.put(account, id, part, bytes))),
+    get: (id: string, part: number, signal: AbortSignal) =>
+      gate(() => (signal.aborted ? Promise.reject(signal.reason) : store.get(account, id, part))),
   });
   return {
     read: (account, ref, signal) => readBody(carrierOf(account), ref, { signal }),
