@@ -14,6 +14,8 @@ import { writeRecord } from "./engine/record.ts";
 import { fails, jsonLine, markdown, type Report, tableText } from "./engine/report.ts";
 import { projectRoot } from "./engine/root.ts";
 import { event } from "./event.ts";
+import { gateway } from "./gateway.ts";
+import { hosts } from "./hosts.ts";
 import { instances } from "./instances.ts";
 import { peers } from "./peers.ts";
 import { queueing } from "./queueing.ts";
@@ -22,7 +24,20 @@ import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
 import { warm } from "./warm.ts";
 
-const QUESTIONS: Readonly<Record<string, Question>> = { warm, peers, rungs, event, boots, queueing, storm, scale, instances, edge };
+const QUESTIONS: Readonly<Record<string, Question>> = {
+  warm,
+  peers,
+  rungs,
+  event,
+  boots,
+  queueing,
+  storm,
+  scale,
+  instances,
+  hosts,
+  edge,
+  gateway,
+};
 
 const ROUNDS = 8;
 const QUICK_ROUNDS = 3;

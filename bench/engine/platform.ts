@@ -84,7 +84,9 @@ const FLEET_MS = 15_000;
 const askFleet = (connection: Connected) => connection.bus.ask(showFleet, [], {});
 
 /** Brings it up. Rejects with the Fault of `up`. It is ended at the latest with the benchmark. */
-export async function startPlatform(options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry"> = {}): Promise<Platform> {
+export async function startPlatform(
+  options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry" | "gateway" | "http"> = {},
+): Promise<Platform> {
   // Commands on this machine must not find it.
   const state = await mkdtemp(join(tmpdir(), "pilotlight-bench-"));
   const running = await up({ port: 0, temporary: true, environment: { ...process.env, PILOT_STATE_HOME: state }, ...options }).catch(

@@ -20,6 +20,7 @@ export const TARGETS = {
   "warm-throughput": more(0.4, 0.6),
   "warm-cpu": less(3, 2),
   "warm-p50-64k": less(1.6, 1.3),
+  "gateway-p50": less(1.2, 1.1),
   "direct-share": more(0.85, 0.92),
   "moleculer-p50": less(1.3, 1),
   "moleculer-throughput": more(0.5, 0.8),
