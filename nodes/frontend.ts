@@ -25,6 +25,7 @@ await runRole(async ({ settings, log, calls, control }) => {
     settings.node,
   );
   return {
+    inspected: frontend,
     async drain() {
       await frontend.drain();
       registry.stop();

@@ -174,6 +174,7 @@ export function permissionsOf(role: Role, node: string): Permissions {
           "_pilot.inbox.gateway.>",
           `_pilot.announce.gateway.${node}`,
           "_pilot.service.fleet.show",
+          "_pilot.service.fleet.metrics",
           "_pilot.service.registry.function",
         ],
         subscribe: [...own, "_INBOX.gateway.>"],

@@ -6,6 +6,7 @@ import type { Bus } from "../kit/bus.ts";
 import type { Clock, Random } from "../kit/ports.ts";
 
 export interface Presence {
+  readonly epoch: string;
   /** Announces from now on that it takes nothing new. */
   drain(): void;
   stop(): void;
@@ -19,6 +20,7 @@ export function announceGateway({ control, clock, random }: { control: Bus; cloc
   const timer = clock.every(LIMITS.nodeHeartbeat.value, announce);
   announce();
   return {
+    epoch,
     drain() {
       draining = true;
       announce();

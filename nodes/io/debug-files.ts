@@ -1,5 +1,5 @@
 /** What a debug bundle needs of this machine's files: the logs and secrets of a local store, and the zip that is written. */
-import { open, readdir, readFile, rm } from "node:fs/promises";
+import { access, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { strToU8, zipSync } from "fflate";
 import { Fault } from "../../protocol/errors.ts";
@@ -41,12 +41,23 @@ export async function readSecrets(store: string): Promise<string[]> {
 
 const SECRET_FIELDS: ReadonlySet<string> = new Set(["password", "token", "nkey", "user_jwt", "user_seed", "creds"]);
 
+/** Fault Conflict when the file is there already: to be said before the work, and not after it. */
+export async function refuseExisting(path: string): Promise<void> {
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) throw existing(path);
+}
+
+const existing = (path: string): Fault =>
+  new Fault("Conflict", `${path} is there already`, { next: "Give another name with --out, or remove it." });
+
 /** Rejects with Fault Conflict when the file is there already, and leaves no half of one. Only its owner may read it. Resolves with its size. */
 export async function writeZip(path: string, files: readonly LocalFile[]): Promise<number> {
   const bytes = zipSync(Object.fromEntries(files.map(({ name, text }) => [name, strToU8(text)])), { level: 6 });
   const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "EEXIST")
-      throw new Fault("Conflict", `${path} is there already`, { next: "Give another name with --out, or remove it." });
+    if (error.code === "EEXIST") throw existing(path);
     throw new Fault("BadRequest", `${path} cannot be written: ${error.message}`, undefined, error);
   });
   try {
