@@ -97,6 +97,7 @@ test("who has only the address changes nothing and asks no node", async (t) => {
     "$KV.pilot_functions.main.echo",
     "$KV.pilot_data.main.x",
     "$O.pilot_code.C.x",
+    "$O.pilot_bodies.C.main.x",
     "$SRV.PING",
     "$SRV.STATS.pilot-host",
     "$SYS.REQ.SERVER.PING",
