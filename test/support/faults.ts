@@ -19,8 +19,11 @@ export const handler = async ({ n, ms = 0 }, context) => {
 /** Generous: the machine may be doing anything else. */
 export const PATIENCE_MS = 60_000;
 
+/** What a caller says itself when its own time is over. */
+export const SILENCE = "no reply came in time";
+
 /** The caller's own timeout, told from what the platform answers. */
-export const isSilence = (ended: Ended): boolean => ended.error === "Unavailable" && ended.message === "no reply came in time";
+export const isSilence = (ended: Ended): boolean => ended.error === "Unavailable" && ended.message === SILENCE;
 
 /** Hears the runs of WORK in an account: number of the call → how often it ran. */
 export async function countRuns(platform: Platform, account = "main"): Promise<Map<number, number>> {
