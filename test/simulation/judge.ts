@@ -18,6 +18,7 @@ export function judge(world: World, ledger: Ledger): string[] {
   return [
     ...ledger.calls.flatMap((call) => judgeCall(call, ledger, byConnection)),
     ...leftOver(world),
+    ...(world.leaders().length === 1 ? [] : [`${world.leaders().length} schedulers lead in the end`]),
     ...world.caught.map((thrown) => `thrown: ${thrown instanceof Error ? thrown.stack : String(thrown)}`),
     ...world.log
       .find("error")

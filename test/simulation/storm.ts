@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { cancelCall } from "../../protocol/messages/fleet.ts";
 import { deployFunction, setAccount, setAlias, setFunction, setPool } from "../../protocol/messages/registry.ts";
+import type { Fate } from "../support/memory-lease.ts";
 import { judge } from "./judge.ts";
 import { type Change, type Doing, Ledger } from "./ledger.ts";
 import type { Role } from "./node.ts";
@@ -51,6 +52,14 @@ const kill = fc.record({ kind: fc.constant("kill" as const), role, which: fc.nat
 const cut = fc.record({ kind: fc.constant("cut" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 const hang = fc.record({ kind: fc.constant("hang" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 
+const longer = fc.constantFrom(100, 1_600, 3_500, 4_500, 7_000, 17_000);
+/** Of schedulers, and of where their leases are: for a while no write of one works, or it works and is not answered. */
+const leaders = fc.oneof(
+  fc.record({ kind: fc.constant("kill" as const), role: fc.constant<Role>("scheduler"), which: fc.nat(5), ms: longer }),
+  fc.record({ kind: fc.constantFrom("cut" as const, "hang" as const), role: fc.constant<Role>("scheduler"), which: fc.nat(5), ms: longer }),
+  fc.record({ kind: fc.constant("stall" as const), ms: longer, fate: fc.constantFrom<Fate>("refused", "unanswered") }),
+);
+
 /** What may happen in a storm of each kind. */
 export const STEPS = {
   calm: fc.oneof({ weight: 8, arbitrary: call }, { weight: 8, arbitrary: advance }, { weight: 2, arbitrary: change }),
@@ -67,9 +76,19 @@ export const STEPS = {
     { weight: 1, arbitrary: cut },
     { weight: 1, arbitrary: hang },
   ),
+  leaders: fc.oneof(
+    { weight: 8, arbitrary: call },
+    { weight: 12, arbitrary: advance },
+    { weight: 2, arbitrary: change },
+    { weight: 3, arbitrary: leaders },
+  ),
 };
 type Arbitrary<A> = A extends fc.Arbitrary<infer T> ? T : never;
-export type Step = Arbitrary<(typeof STEPS)["calm"]> | Arbitrary<(typeof STEPS)["kills"]> | Arbitrary<(typeof STEPS)["cuts"]>;
+export type Step =
+  | Arbitrary<(typeof STEPS)["calm"]>
+  | Arbitrary<(typeof STEPS)["kills"]>
+  | Arbitrary<(typeof STEPS)["cuts"]>
+  | Arbitrary<(typeof STEPS)["leaders"]>;
 
 export interface Outcome {
   /** What must not be; empty when all is well. */
@@ -153,6 +172,8 @@ class Storm {
         const id = this.#ledger.calls.at(-1 - step.back)?.runs[0]?.id;
         return id === undefined ? undefined : this.#later(operator.ask(cancelCall, [], { id }));
       }
+      case "stall":
+        return this.#world.stall(step.ms, step.fate);
       case "kill":
         return this.#kill(step.role, step.which, step.ms);
       default: {

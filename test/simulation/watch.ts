@@ -6,9 +6,13 @@
  *     first. A host counts no more from when others may have declared it lost until it has heard that of itself.
  * W3  No host gives more memory than it has.
  * W4  Nobody waits for longer than PATIENCE_MS while an idle container of its code, or memory for one, is there.
+ * W5  A host that has heard of a leader refuses every order of an older one, and no other.
  */
+import { decode } from "../../protocol/codec.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { grantFunctions } from "../../protocol/messages/host.ts";
 import { slotKey } from "../../protocol/names.ts";
+import type { Packet } from "../support/memory-broker.ts";
 import type { World } from "./world.ts";
 
 const PATIENCE_MS = 600;
@@ -39,6 +43,12 @@ export class Watch {
   /** When each life of a host was last heard, and until when it may be thought lost. */
   readonly #heard = new Map<string, number>();
   readonly #doubted = new Map<string, number>();
+  /** Orders of leaders that were delivered and are not answered yet, by where the answer goes: the life of the host, and their epoch. */
+  readonly #orders = new Map<string, { readonly life: string; readonly epoch: number }>();
+  /** The newest leader that each life of a host has answered. */
+  readonly #obeyed = new Map<string, number>();
+  /** Orders that were refused because of a newer leader. */
+  fenced = 0;
 
   constructor(world: World, caps: Caps) {
     this.#world = world;
@@ -46,6 +56,7 @@ export class Watch {
     world.watchers.push((packet) => {
       if (packet.subject.startsWith("_pilot.announce.host.")) this.#announced(packet.from);
     });
+    world.watchers.push((packet, to) => this.#ordered(packet, to));
   }
 
   look(): void {
@@ -128,6 +139,26 @@ export class Watch {
       }
     }
     for (const key of this.#since.keys()) if (!servable.has(key)) this.#since.delete(key);
+  }
+
+  #ordered({ subject, reply, body, headers }: Packet, to: string): void {
+    if (/^_pilot\.agent\.[^.]+\.grant$/.test(subject)) {
+      const { leaderEpoch } = grantFunctions.request.parse(decode(body));
+      if (leaderEpoch === undefined) this.#complain(`an order without an epoch went to ${to}`);
+      else this.#orders.set(reply, { life: to, epoch: leaderEpoch });
+      return;
+    }
+    const order = this.#orders.get(subject);
+    if (order === undefined) return;
+    this.#orders.delete(subject);
+    if (headers?.["Pilot-Error"] !== undefined) return;
+    const { fenced } = grantFunctions.reply.parse(decode(body));
+    const { life, epoch } = order;
+    const newest = this.#obeyed.get(life) ?? 0;
+    if (epoch < newest !== (fenced !== undefined))
+      this.#complain(`${life} obeyed the leader ${newest} and ${fenced === undefined ? "obeys" : "refuses"} ${epoch}`);
+    this.#obeyed.set(life, Math.max(newest, epoch));
+    if (fenced !== undefined) this.fenced++;
   }
 
   #announced(life: string): void {

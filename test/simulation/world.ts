@@ -18,7 +18,7 @@ import { MemoryBodies } from "../support/memory-bodies.ts";
 import { MemoryBroker, type Packet } from "../support/memory-broker.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryBus } from "../support/memory-bus.ts";
-import { MemoryLease } from "../support/memory-lease.ts";
+import { type Fate, MemoryLease } from "../support/memory-lease.ts";
 import { seededRandom } from "../support/random.ts";
 import { recordLog } from "../support/record-log.ts";
 import { type Role, SimulatedNode } from "./node.ts";
@@ -101,6 +101,13 @@ export class World {
     return process;
   }
 
+  /** For a while this becomes of every request for a lease. */
+  stall(ms: number, fate: Fate): void {
+    const until = this.clock.now() + ms;
+    const before = this.lease.fate;
+    this.lease.fate = () => (this.clock.now() < until ? fate : before());
+  }
+
   kill(id: string): void {
     const process = this.processes.get(id);
     if (!process) return;
@@ -110,6 +117,13 @@ export class World {
 
   of(role: Role): Process[] {
     return [...this.processes.values()].filter(({ node }) => node.role === role);
+  }
+
+  /** Schedulers that lead, by their own machines; none that hangs. */
+  leaders(): SimulatedNode[] {
+    const leads = ({ node, scheduler }: Process): boolean =>
+      !node.gate.isHung && scheduler?.inspect().actors.find(({ id }) => id === "manager/busy")?.state === "leading";
+    return this.of("scheduler").flatMap((process) => (leads(process) ? [process.node] : []));
   }
 
   /** Puts code into the store and gives its digest. */

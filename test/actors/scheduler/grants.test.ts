@@ -1,4 +1,5 @@
 import test from "ava";
+import { rendezvous } from "../../../actors/kit/rendezvous.ts";
 import { termsOf } from "../../../actors/scheduler/grants.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { grantFunctions, recallGrant } from "../../../protocol/messages/host.ts";
@@ -66,9 +67,13 @@ async function granted() {
   await path.deploy("echo", { class: "busy" });
   const host = path.host();
   const agent = new MemoryBus(path.broker, "h1-agent");
-  const grants: { subscriptions: number; epoch: number }[] = [];
+  const grants: { subscriptions: number; epoch: number; keeper: string }[] = [];
   const recalls: number[] = [];
-  agent.serve(grantFunctions, ["h1"], ({ grants: given }) => {
+  const epochs: (number | undefined)[] = [];
+  const newer: { epoch?: number } = {};
+  agent.serve(grantFunctions, ["h1"], ({ grants: given, leaderEpoch }) => {
+    epochs.push(leaderEpoch);
+    if (newer.epoch !== undefined && (leaderEpoch ?? 0) < newer.epoch) return { refused: [], fenced: newer.epoch };
     grants.push(...given);
     return { refused: [] };
   });
@@ -79,7 +84,7 @@ async function granted() {
     });
   announce();
   await path.clock.advance(300);
-  return { ...path, scheduler, grants, recalls, agent, announce };
+  return { ...path, startScheduler: path.scheduler, scheduler, grants, recalls, epochs, newer, agent, announce };
 }
 
 test("a host with containers of a busy function is granted it, so often subscribed that frontends get at most a tenth", async (t) => {
@@ -135,4 +140,103 @@ test("a host that cannot be reached for a recall is waited for until its grant h
   t.false(acknowledged);
   await clock.advance(LIMITS.grantLife.value);
   t.true(acknowledged);
+});
+
+test("only the leader gives grants, also of functions that another keeps, and names their keeper", async (t) => {
+  const { startScheduler, clock, announce, broker } = await granted();
+  const ids = ["s2", "s3", "s4"];
+  for (const id of ids) await startScheduler(id);
+  const from = new Set<string>();
+  broker.tap(({ from: node, subject }) => void (subject === "_pilot.agent.h1.grant" && from.add(node)));
+  for (let step = 0; step < 40; step++) {
+    await clock.advance(200);
+    announce();
+  }
+  t.deepEqual([...from], ["scheduler-1"]);
+});
+
+test("the keeper of a function is named in its grant, whoever leads", async (t) => {
+  const { startScheduler, clock, announce, grants } = await granted();
+  t.is(grants.at(-1)?.keeper, "scheduler-1");
+  const other = Array.from({ length: 50 }, (_, nth) => `s${nth}`).find((id) => rendezvous("main.echo", ["scheduler-1", id]) === id) ?? "";
+  await startScheduler(other);
+  for (let step = 0; step < 12; step++) {
+    await clock.advance(200);
+    announce();
+  }
+  t.is(grants.at(-1)?.keeper, other);
+});
+
+test("a host is told who leads before it has anything to be granted, again when it begins anew, and now and then", async (t) => {
+  const path = await openCallPath();
+  const scheduler = await path.scheduler();
+  const host = path.host();
+  const agent = new MemoryBus(path.broker, "h1-agent");
+  const told: (number | undefined)[] = [];
+  agent.serve(grantFunctions, ["h1"], ({ grants, leaderEpoch }) => {
+    t.is(grants.length, 0);
+    told.push(leaderEpoch);
+    return { refused: [] };
+  });
+  const wait = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 500) {
+      host.announce();
+      await path.clock.advance(500);
+    }
+  };
+  await wait(1_000);
+  t.is(told.length, 1);
+  host.epoch = "e2";
+  await wait(1_000);
+  t.is(told.length, 2);
+  await wait(LIMITS.leaseLife.value);
+  t.is(told.length, 3);
+  t.is(new Set(told).size, 1);
+  t.truthy(told[0]);
+  await scheduler.drain();
+});
+
+test("a leader that a host refuses leads no more, and gives its lease back", async (t) => {
+  const { epochs, newer, clock, announce, lease, scheduler, grants } = await granted();
+  newer.epoch = 1_000;
+  for (let step = 0; step < 10; step++) {
+    await clock.advance(200);
+    announce();
+  }
+  t.true((epochs.at(-1) ?? 0) > 0);
+  t.is(lease.holder("busy"), undefined);
+  t.is(scheduler.inspect().actors.find(({ id }) => id === "manager/busy")?.state, "standby");
+  const before = grants.length;
+  await clock.advance(1_000);
+  t.is(grants.length, before);
+});
+
+test("a deploy of one function recalls no grant of another one of its account", async (t) => {
+  const { agent, clock, broker, deploy, buckets, announce } = await granted();
+  const recalled: string[] = [];
+  agent.serve(recallGrant, ["h1"], ({ function: name }) => {
+    recalled.push(name);
+    return {};
+  });
+  const operator = new MemoryBus(broker, "operator");
+  await deploy("other");
+  const sync = async (name: string, containers: number) => {
+    await buckets.accounts.put("main", account({ containers }));
+    const stored = await buckets.functions.get(`main.${name}`);
+    const revision = (await buckets.accounts.get("main"))?.revision ?? 0;
+    const change = { function: stored && { key: `main.${name}`, revision: stored.revision, record: stored.value } };
+    await Promise.all([
+      operator.ask(syncNode, ["scheduler-1"], { ...change, account: { key: "main", revision, record: account({ containers }) } } as never),
+      clock.advance(1_000),
+    ]);
+  };
+  // Until what a leader before it may have given has run out.
+  for (let passed = 0; passed < LIMITS.grantLife.value; passed += 500) {
+    await clock.advance(500);
+    announce();
+  }
+  await sync("other", 1_000);
+  t.deepEqual(recalled, []);
+  await sync("other", 2);
+  t.deepEqual(recalled, ["echo"]);
 });
