@@ -7,8 +7,8 @@ import { systemClock, systemRandom } from "./io/clock.ts";
 import { openInlineCode } from "./io/code/inline.ts";
 import { runRole } from "./io/role.ts";
 
-await runRole(async ({ settings, log, calls, control }) => {
-  const buckets = await openBuckets(control.nc, log);
+await runRole(async ({ settings, log, calls, control, open }) => {
+  const [buckets, parts] = await Promise.all([openBuckets(control.nc, log), open("bodies")]);
   const registry = await openRegistry(buckets, systemClock, log);
   const inlineCode = await openInlineCode(control.nc);
   const frontend = startFrontend(
@@ -20,7 +20,8 @@ await runRole(async ({ settings, log, calls, control }) => {
       log,
       registry,
       inlineCode,
-      bodies: openPartStore(calls.nc),
+      bodies: openPartStore(parts.nc),
+      partsBus: parts.bus,
     },
     settings.node,
   );

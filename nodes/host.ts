@@ -31,13 +31,14 @@ const MEMORY_SHARE = 0.75;
 const INSTANCE_MB = 1_024;
 const WARM_DEFAULT = { node: 2, python: 1 } as const;
 
-await runRole(async ({ settings, log, calls, control }) => {
+await runRole(async ({ settings, log, calls, control, open }) => {
   const run = join(settings.store, "run", settings.node);
   const { servers } = await resolveConnection({ context: settings.context }, {});
-  const [buckets, code, inline, sandbox] = await Promise.all([
+  const [buckets, code, inline, bodies, sandbox] = await Promise.all([
     openBuckets(control.nc, log),
     openCodeStore(control.nc),
     openCodeStore(control.nc, { bucket: INLINE_BUCKET }),
+    open("bodies"),
     openSandbox({
       kind: settings.sandbox,
       runDirectory: run,
@@ -91,7 +92,7 @@ await runRole(async ({ settings, log, calls, control }) => {
       },
       mapStack: (digest, stack) => mapper(digest, stack),
       data: openDataStore(buckets.data),
-      bodies: openBodyStore(calls.nc),
+      bodies: openBodyStore(bodies.nc),
     },
     {
       host: settings.node,

@@ -52,6 +52,8 @@ export interface FrontendPorts {
   readonly inlineCode: (source: string, runtime: RuntimeName, handler: string) => Promise<string>;
   /** Parts of large bodies. */
   readonly bodies: PartStore;
+  /** The connection on which parts come, so that none stands in front of a call. Default: that of calls. */
+  readonly partsBus?: Bus;
 }
 
 export interface Frontend extends Inspected {
@@ -200,7 +202,14 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     }
   };
 
-  const parts = new BodyParts({ bus, store: ports.bodies, account: (name) => registry.account(name), answerable, fail });
+  const partsBus = ports.partsBus ?? bus;
+  const parts = new BodyParts({
+    bus: partsBus,
+    store: ports.bodies,
+    account: (name) => registry.account(name),
+    answerable,
+    fail,
+  });
 
   const onInline = (message: Message) => {
     const receivedAt = clock.epoch();
@@ -278,7 +287,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.listen(SUBJECT.inlineAll, { queue: FRONTENDS }, onInline),
     bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
     bus.listen(SUBJECT.ownDesk(node), {}, onHanded),
-    bus.listen(SUBJECT.bodyAll, { queue: FRONTENDS }, (message) => parts.arrived(message)),
+    partsBus.listen(SUBJECT.bodyAll, { queue: FRONTENDS }, (message) => parts.arrived(message)),
     serveCancels({ bus, control, clock, count }),
   ];
   lifecycle.send({ type: "loaded" });

@@ -22,6 +22,8 @@ export interface RoleContext {
   /** For calls and their bodies, and for everything else: a flood of bodies silences nobody. */
   readonly calls: Connected;
   readonly control: Connected;
+  /** One more connection of this node, for what must not stand in front of calls. It is closed with the others. */
+  readonly open: (purpose: string) => Promise<Connected>;
 }
 
 /** What a role gives back. */
@@ -74,17 +76,23 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     const [calls, control] = await Promise.all([open("calls"), open("control")]);
     await claimId(control, settings, log, cannotGoOn);
     if (settings.role !== "gateway") await storageReady(control.nc, settings.role !== "scheduler", log);
-    const role = await start({ settings, log, calls, control });
+    const more: Connected[] = [];
+    const openMore = async (purpose: string) => {
+      const opened = await open(purpose);
+      more.push(opened);
+      return opened;
+    };
+    const role = await start({ settings, log, calls, control, open: openMore });
     started = true;
     if (role.inspected !== undefined)
       serveInspection({ node: settings.node, role: settings.role, calls, control, inspected: role.inspected });
     // Subscriptions are known to the broker before anybody is told that this node is ready.
-    await Promise.all([calls.nc.flush(), control.nc.flush()]);
+    await Promise.all([calls, control, ...more].map(({ nc }) => nc.flush()));
     tell({ type: "ready" });
     log.info("ready");
     const dismissed = await Promise.race([stop.then(() => false), ...(role.dismissed ? [role.dismissed.then(() => true)] : [])]);
     await role.drain();
-    await Promise.all([calls.close(), control.close()]);
+    await Promise.all([calls, control, ...more].map((connected) => connected.close()));
     log.info("stopped in order");
     if (dismissed) await new Promise((resolve) => process.send?.({ type: "over" } satisfies NodeMessage, undefined, undefined, resolve));
     process.exit(0);
