@@ -70,6 +70,7 @@ export function serveControl(ports: ControlPorts): Subscription[] {
     control.serve(describeHost, [host], () => ports.describe()),
     control.serve(syncNode, [host], async (change) => {
       if (change.function?.record === null) forget(ports, change.function.key);
+      if (change.account?.record === null) forgetAccount(ports, change.account.key);
       if (change.pools) await ports.pool.set(change.pools);
       return {};
     }),
@@ -121,6 +122,11 @@ function cancel({ runner, slots }: ControlPorts, named: ReturnType<typeof cancel
     return true;
   }
   return false;
+}
+
+/** An account was removed: idle containers of it, those of code inside requests too, have no further use. */
+function forgetAccount({ slots, instances }: ControlPorts, account: string): void {
+  for (const slot of [...slots.all()]) if (slot.account === account) for (const container of [...slot.idle]) instances.discard(container);
 }
 
 /** A function was removed: its idle containers have no further use, and its version numbers may come again. */

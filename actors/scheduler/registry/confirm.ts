@@ -46,9 +46,9 @@ class Round {
     this.#written = written;
     this.#wanted = () => {
       const { frontends, schedulers, hosts } = ports.live();
-      // Frontends know nothing of pools, hosts nothing of functions until a call brings one (F004) but for one that is gone.
+      // Frontends know nothing of pools, hosts nothing of functions and accounts until a call brings one (F004) but for those that are gone.
       if (written.pools) return [...schedulers, ...hosts];
-      return [...frontends, ...schedulers, ...(written.function?.record === null ? hosts : [])];
+      return [...frontends, ...schedulers, ...(written.function?.record === null || written.account?.record === null ? hosts : [])];
     };
     this.#until = ports.clock.now() + LIMITS.deployAcknowledge.value;
     this.#ticks = ports.clock.every(LIMITS.confirmRetry.value, () => this.look());
