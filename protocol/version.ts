@@ -7,6 +7,9 @@ export const VERSION = "0.1.0";
  */
 export const PROTOCOL = 2;
 
+/** The first protocol that knows something which an earlier one would not refuse but misread. */
+export const SINCE = { largeBodies: 2 } as const;
+
 /** Whether a node of that number and one of ours work side by side. Undefined: a release that did not say its number, which was 1. */
 export function understands(protocol: number | undefined): boolean {
   return Math.abs((protocol ?? 1) - PROTOCOL) <= 1;

@@ -17,7 +17,7 @@ import { syncNode } from "../../protocol/messages/sync.ts";
 import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJECT } from "../../protocol/subjects.ts";
-import { PROTOCOL } from "../../protocol/version.ts";
+import { PROTOCOL, SINCE } from "../../protocol/version.ts";
 import type { FunctionRecord } from "../../protocol/vocabulary.ts";
 import { Absence } from "../kit/absence.ts";
 import { resolveAlias } from "../kit/alias.ts";
@@ -133,10 +133,21 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     );
   };
 
+  /** A release before large bodies would run such a call with an empty body. */
+  const largeBodiesMayGo = () => {
+    const old = [...schedulers.before(SINCE.largeBodies), ...hosts.before(SINCE.largeBodies)];
+    if (old.length > 0)
+      throw new Fault(
+        "Unavailable",
+        `large bodies go only when every scheduler and host is of a release that knows them: not so ${old.join(", ")}`,
+      );
+  };
+
   const admit = (request: Request) => {
     if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLargeFor(request.body.length));
     if (request.options.bodyRef !== undefined && request.body.length > 0)
       throw new Fault("BadRequest", "a call with a Pilot-Body header has no body of its own");
+    if (request.options.bodyRef !== undefined) largeBodiesMayGo();
     if (absence.hasEnded()) registry.doubt();
     const record = registry.function(request.account, request.name);
     if (record !== undefined) {
@@ -251,13 +262,14 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const desk: Subscription[] = [
     bus.listen(SUBJECT.backAll(node), {}, (message) => calls.cameBack(message)),
     control.hear(hostAnnouncement, ["*"], (announcement) => {
-      hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
+      const { host: id, epoch: life, draining, protocol } = announcement;
+      hosts.heard({ id, epoch: life, draining, protocol });
       hot.announced(announcement);
     }),
     control.hear(
       nodeAnnouncement,
       ["scheduler", "*"],
-      (member) => void schedulers.heard({ id: member.node, epoch: member.epoch, draining: member.draining }),
+      ({ node: id, epoch: life, draining, protocol }) => void schedulers.heard({ id, epoch: life, draining, protocol }),
     ),
     control.hear(callReport, [node], (report) => {
       calls.taken(report.taken, report.from, report.epoch);

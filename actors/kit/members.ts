@@ -12,6 +12,8 @@ export interface Member {
   readonly id: string;
   readonly epoch: string;
   readonly draining: boolean;
+  /** Number of what it says on the wire; undefined: 1. */
+  readonly protocol?: number | undefined;
 }
 
 interface Known {
@@ -67,6 +69,13 @@ export class Members {
   ids(taking = false): string[] {
     const ids: string[] = [];
     for (const { member } of this.#known.values()) if (!(taking && member.draining)) ids.push(member.id);
+    return ids.sort();
+  }
+
+  /** Ids of those that speak an older protocol than that one, sorted. */
+  before(protocol: number): string[] {
+    const ids: string[] = [];
+    for (const { member } of this.#known.values()) if ((member.protocol ?? 1) < protocol) ids.push(member.id);
     return ids.sort();
   }
 

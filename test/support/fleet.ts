@@ -1,6 +1,7 @@
 /** Announcements and placement requests for tests: small to write, whole to read. */
 import type { PlacementRequest } from "../../actors/scheduler/placement/index.ts";
 import type { HostAnnouncement, InstanceHint } from "../../protocol/messages/host.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 
 export function instance(change: Partial<InstanceHint> = {}): InstanceHint {
   return {
@@ -38,6 +39,7 @@ export function announcement(change: Partial<HostAnnouncement> = {}): HostAnnoun
     gone: [],
     functions: [],
     createMs: { cached: 4, own: 4, warm: 4, cold: 60 },
+    protocol: PROTOCOL,
     ...change,
   };
 }

@@ -113,3 +113,23 @@ test("a claim check goes to the host in the head of its call; a malformed one, o
   );
   t.is(host.orders.length, 1);
 });
+
+test("while a host or scheduler of a release without large bodies is there, such a call is refused and not run with an empty body", async (t) => {
+  const { clock, host, caller } = await open(t);
+  const slot = { key: "main.echo.1@128", idle: 2, busy: 0, loading: 0 };
+  const bytes = 5_000_000;
+  const call = () =>
+    caller.call("pilot.fn.main.echo", "", { [BODY_HEADER]: formatBody({ id: ID, parts: partsOf(bytes), bytes, sha256: SHA }) });
+  host.announce({ instances: [instance({ slots: [slot] })], protocol: 1 });
+  await clock.settle();
+  call();
+  await clock.settle();
+  t.is(caller.replies[0]?.error, "Unavailable");
+  t.regex(caller.replies[0]?.message ?? "", /not so h1/);
+  t.is(host.orders.length, 0);
+  host.announce({ instances: [instance({ slots: [slot] })] });
+  await clock.settle();
+  call();
+  await clock.settle();
+  t.is(host.orders.length, 1);
+});
