@@ -6,6 +6,7 @@
  * K2  While the connection is away nothing is given to it, since what it buffers may be lost unsaid: calls are kept here, bounded.
  * K3  What was sent before the connection went stays open: its reply may still come, on the same subject.
  */
+import { setMaxListeners } from "node:events";
 import { type NatsConnection, headers as newHeaders } from "nats";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -68,7 +69,7 @@ interface Pending {
   more: (() => Promise<number>) | undefined;
   readonly resolve: (reply: CallReply) => void;
   readonly reject: (fault: Fault) => void;
-  readonly forget: (() => void) | undefined;
+  forget: (() => void) | undefined;
   /** Set while it is kept for a connection that is away. */
   kept: { readonly bytes: number; readonly timeoutMs: number; send(): void } | undefined;
   wasAway: boolean;
@@ -188,14 +189,19 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
       const reply = inbox + token;
       onReplySubject?.(reply);
       return new Promise((resolve, reject) => {
-        let forget: (() => void) | undefined;
-        if (signal !== undefined) {
-          const abort = () => take(token)?.reject(new Fault("Cancelled", "the caller cancelled the call"));
-          signal.addEventListener("abort", abort, { once: true });
-          forget = () => signal.removeEventListener("abort", abort);
-        }
         const expires = performance.now() + (isAway ? keptMs : timeoutMs);
-        const call: Pending = { expires, more, resolve, reject, forget, kept: undefined, wasAway: false };
+        const call: Pending = { expires, more, resolve, reject, forget: undefined, kept: undefined, wasAway: false };
+        if (signal !== undefined) {
+          const abort = () => {
+            // The signal forgets it by itself; to look for it among thousands would take long.
+            call.forget = undefined;
+            take(token)?.reject(new Fault("Cancelled", "the caller cancelled the call"));
+          };
+          // One signal may end any number of calls.
+          setMaxListeners(0, signal);
+          signal.addEventListener("abort", abort, { once: true });
+          call.forget = () => signal.removeEventListener("abort", abort);
+        }
         const send = () => {
           try {
             if (headers === undefined) nc.publish(subject, body, { reply });

@@ -6,6 +6,7 @@
  * V3  Nobody listens (503) means that nothing ran: it is tried again as long as the call may wait for a place, where that is wished.
  * V4  A signal ends the wait at once and the run as soon as it is found.
  */
+import { setMaxListeners } from "node:events";
 import type { Bus } from "../../actors/kit/bus.ts";
 import { parseBody } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -81,7 +82,9 @@ export function openInvoker(ports: InvokePorts): Invoker {
       options.onReplySubject?.(own);
     };
     return new Promise((resolve, reject) => {
+      let isHeard = true;
       const onAbort = () => {
+        isHeard = false;
         reject(cancelledBy(signal));
         const cancel = cancelRun(caller, account, reply, () => over).then(() => drop.abort());
         cancels.add(cancel);
@@ -89,8 +92,10 @@ export function openInvoker(ports: InvokePorts): Invoker {
       };
       const end = () => {
         over = true;
-        signal.removeEventListener("abort", onAbort);
+        if (isHeard) signal.removeEventListener("abort", onAbort);
       };
+      // One signal may end any number of calls.
+      setMaxListeners(0, signal);
       signal.addEventListener("abort", onAbort, { once: true });
       caller.call(subject, body, { ...options, signal: drop.signal, onReplySubject }).then(
         (answer) => {

@@ -1,0 +1,169 @@
+/** The HTTP server by itself: whom it lets in, what it bounds, how it stops. */
+import { writeFile } from "node:fs/promises";
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { connect as dial } from "node:net";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { readHttpAddress } from "../../actors/gateway/address.ts";
+import { type HttpRoute, openHttp } from "../../nodes/io/http.ts";
+import { readTokens } from "../../nodes/io/http-token.ts";
+import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { recordLog } from "../support/record-log.ts";
+import { temporaryDirectory } from "../support/temp.ts";
+import { until } from "../support/until.ts";
+
+const TOKEN = "a-token-of-many-characters";
+
+async function tokenFile(t: ExecutionContext, text: string): Promise<string> {
+  const path = join(await temporaryDirectory(t), "token");
+  await writeFile(path, text, { mode: 0o600 });
+  return path;
+}
+
+const echo: HttpRoute = {
+  method: "POST",
+  path: "/echo/*",
+  async serve(request) {
+    return { status: 200, headers: {}, body: await request.body() };
+  },
+};
+const open: HttpRoute = { method: "GET", path: "/open", isOpen: true, serve: async () => ({ status: 200, headers: {}, body: "open" }) };
+
+async function serve(t: ExecutionContext, routes: readonly HttpRoute[], path?: string) {
+  const log = recordLog();
+  const token = path === undefined ? undefined : await readTokens(path);
+  const server = await openHttp({ address: readHttpAddress("127.0.0.1:0"), token, routes, log });
+  t.teardown(() => server.stop());
+  const port = Number(new URL(server.url).port);
+  const ask = (way: string, headers: Record<string, string> = {}, method = "POST", body = "") =>
+    new Promise<{ status: number; headers: IncomingHttpHeaders; text: string }>((resolve, reject) => {
+      const sent = httpRequest({ host: "127.0.0.1", port, path: way, method, headers, agent: false }, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+        response.on("error", reject).on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+      });
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  return { server, log, port, ask };
+}
+
+test("with a token only who gives it is let in, whatever path is asked, and no answer or log line has it", async (t) => {
+  const { ask, log } = await serve(t, [echo, open], await tokenFile(t, `${TOKEN}\nanother-token-of-the-file\n`));
+  t.is((await ask("/echo/x", { authorization: `Bearer ${TOKEN}` }, "POST", "in")).text, "in");
+  t.is((await ask("/echo/x", { authorization: "bearer another-token-of-the-file", host: "elsewhere.example" }, "POST", "in")).text, "in");
+  for (const authorization of [
+    "",
+    "Bearer",
+    "Bearer ",
+    TOKEN,
+    `Basic ${TOKEN}`,
+    `Bearer ${TOKEN}x`,
+    `Bearer ${TOKEN.slice(1)}`,
+    "Bearer x y",
+  ]) {
+    const answer = await ask("/echo/x", { authorization });
+    t.is(answer.status, 401, authorization);
+    t.is(answer.headers["www-authenticate"], "Bearer");
+    t.false(answer.text.includes(TOKEN));
+  }
+  t.is((await ask("/echo/x")).status, 401);
+  t.is((await ask("/nothing")).status, 401);
+  t.is((await ask("/open", {}, "GET")).text, "open");
+  t.false(JSON.stringify(log).includes(TOKEN));
+});
+
+test("a token file that is missing, empty or has no token is refused", async (t) => {
+  await t.throwsAsync(readTokens("/nowhere/token"), { name: "BadRequest", message: /cannot be read/ });
+  for (const text of ["", "\n", "short", `${TOKEN}\nshort`, "with blanks in the middle of it"])
+    await t.throwsAsync(readTokens(await tokenFile(t, text)), { name: "BadRequest" });
+});
+
+test("beyond the loopback nothing is listened at without a token", async (t) => {
+  const options = { token: undefined, routes: [echo], log: recordLog() };
+  await t.throwsAsync(openHttp({ ...options, address: readHttpAddress("0.0.0.0:0") }), { name: "NotAllowed", message: /needs a token/ });
+  const guarded = await openHttp({ ...options, address: readHttpAddress("0.0.0.0:0"), token: () => false });
+  await guarded.stop();
+  const { port } = await serve(t, [echo]);
+  await t.throwsAsync(openHttp({ ...options, address: readHttpAddress(`127.0.0.1:${port}`) }), {
+    name: "BadRequest",
+    message: /EADDRINUSE/,
+  });
+});
+
+test("a stop waits for what runs, takes nothing new, and ends", async (t) => {
+  let finish = (): void => undefined;
+  let running = 0;
+  const slow: HttpRoute = {
+    method: "POST",
+    path: "/slow",
+    async serve() {
+      running += 1;
+      await new Promise<void>((resolve) => void (finish = resolve));
+      return { status: 200, headers: {}, body: "done" };
+    },
+  };
+  const { server, port, ask } = await serve(t, [slow]);
+  const idle = dial(port, "127.0.0.1");
+  t.teardown(() => idle.destroy());
+  const closed = new Promise((resolve) => idle.once("close", resolve));
+  const answer = ask("/slow");
+  await until(() => (running === 1 ? true : undefined), "the request to run");
+  const stopped = server.stop();
+  await t.throwsAsync(ask("/slow"), { message: /ECONNREFUSED|ECONNRESET|socket hang up/ });
+  finish();
+  t.is((await answer).text, "done");
+  await stopped;
+  await closed;
+});
+
+test("a fault of ours is told without what is inside, and logged", async (t) => {
+  const broken: HttpRoute = { method: "POST", path: "/broken", serve: () => Promise.reject(new TypeError("secret detail of ours")) };
+  const { ask } = await serve(t, [broken]);
+  const { status, text } = await ask("/broken");
+  t.is(status, 500);
+  t.is((JSON.parse(text) as { name: string }).name, "Internal");
+});
+
+test("more requests at a time than may be are refused, and let in again afterwards", async (t) => {
+  const held: (() => void)[] = [];
+  const waiting: HttpRoute = {
+    method: "POST",
+    path: "/wait",
+    async serve(request) {
+      request.hold(LIMITS.httpBytes.value / 4);
+      await new Promise<void>((resolve) => held.push(resolve));
+      return { status: 200, headers: {}, body: "" };
+    },
+  };
+  const { server, ask } = await serve(t, [waiting]);
+  const first = Array.from({ length: 4 }, () => ask("/wait"));
+  await until(() => (held.length === 4 ? true : undefined), "four to wait");
+  const refused = await ask("/wait");
+  t.is(refused.status, 429);
+  t.is(refused.headers["retry-after"], "1");
+  for (const release of held) release();
+  for (const { status } of await Promise.all(first)) t.is(status, 200);
+  await until(() => (server.counters()["heldBytes"] === 0 ? true : undefined), "nothing to be held");
+  const again = ask("/wait");
+  await until(() => (held.length === 5 ? true : undefined), "another to be let in");
+  held[4]?.();
+  t.is((await again).status, 200);
+});
+
+test("a client that goes away fires the signal of its request", async (t) => {
+  let reason: unknown;
+  const waiting: HttpRoute = {
+    method: "POST",
+    path: "/wait",
+    serve: ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject((reason = signal.reason)))),
+  };
+  const { port, server } = await serve(t, [waiting]);
+  const socket = dial(port, "127.0.0.1");
+  socket.write("POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+  await until(() => (server.counters()["open"] === 1 ? true : undefined), "the request to run");
+  socket.destroy();
+  await until(() => (reason !== undefined ? true : undefined), "the signal");
+  t.true(reason instanceof Fault && reason.name === "Cancelled");
+});
