@@ -1,6 +1,7 @@
 /** Who leads, when the leader stands still, dies, leaves or loses its broker: grants go on, and a leader that slept is refused. */
 import { fileURLToPath } from "node:url";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
+import { rendezvous } from "../../actors/kit/rendezvous.ts";
 import { publish } from "../../cli/publish.ts";
 import { BUCKET } from "../../nodes/io/buckets.ts";
 import { bundleSource } from "../../nodes/io/bundle/index.ts";
@@ -34,6 +35,8 @@ interface Schedulers {
   call(n: number): Promise<{ readonly version: number; readonly isDirect: boolean }>;
   deploy(version: number): Promise<readonly string[]>;
   direct(): Promise<unknown>;
+  /** Containers of a function that run a call. */
+  busy(name: string): Promise<number>;
   /** Of who leads, as its host has it. */
   epoch(): Promise<number>;
   /** An order without grants under that epoch; gives the newer one by which it is refused. */
@@ -110,6 +113,11 @@ async function start(t: ExecutionContext<never>, options: ClusterOptions, server
       const deployed = await publish(operator, bundle, { account: "main", name: "echo", settings: { class: "busy" } });
       t.is(deployed.version.version, version);
       return deployed.unconfirmed;
+    },
+    async busy(name) {
+      const { hosts } = await operator.bus.ask(showFleet, [], {});
+      const containers = hosts.flatMap(({ instances }) => instances.flatMap((instance) => instance.containers));
+      return containers.filter((one) => one.function === name && one.state === "busy").length;
     },
     epoch: async () => (await all.order(0)) ?? 0,
     order: async (leaderEpoch) => (await operator.bus.ask(grantFunctions, ["host-c"], { grants: [], leaderEpoch })).fenced,
@@ -250,4 +258,33 @@ test("on three servers a leader goes on through the loss of the server that keep
   t.log(`seen: another led ${Math.round((await successor).at - began)} ms after the leader was killed`);
   await all.direct();
   t.true((await all.epoch()) > epoch);
+});
+
+test("calls that wait at a keeper that dies for good wait at the other scheduler within moments, though that is on another server", async (t) => {
+  const servers = [
+    [0, 1, 2],
+    [1, 2, 0],
+  ];
+  const all = await start(t, { brokers: 3 }, servers);
+  const source = "export const handler = ({ ms }) => new Promise((resolve) => setTimeout(() => resolve(ms), ms));";
+  const settings = { class: "rare", containers: 1 } as const;
+  await publish(all.operator, await bundleSource(source, "node"), { account: "main", name: "single", settings });
+  const keeper = rendezvous("main.single", [...all.schedulers.keys()]) ?? "";
+  const { caller } = await all.cluster.anonymous([2, 1, 0]);
+  const call = async (ms: number): Promise<string> => {
+    const body = new TextEncoder().encode(JSON.stringify({ ms }));
+    const reply = await caller.call(SUBJECT.fn("main", "single"), body, { headers: { "Pilot-Deadline": "60000" }, timeoutMs: 90_000 });
+    return new TextDecoder().decode(reply.body);
+  };
+  const waiting = async (): Promise<number> => (await all.operator.bus.ask(showFleet, [], {})).waiting["main.single"] ?? 0;
+  t.is(await call(0), "0");
+  const calls = [call(12_000)];
+  await until(async () => (await all.busy("single")) === 1, "the long call to run", PATIENCE_MS);
+  for (let n = 1; n <= 5; n++) calls.push(call(n));
+  await until(async () => (await waiting()) >= 4, "calls that wait at the keeper", PATIENCE_MS);
+  const began = performance.now();
+  all.schedulers.get(keeper)?.kill();
+  await until(async () => (await waiting()) >= 4, "calls that wait at the other scheduler", PATIENCE_MS);
+  t.log(`seen: they waited at the other scheduler ${Math.round(performance.now() - began)} ms after their keeper was killed`);
+  t.deepEqual(await Promise.all(calls), ["12000", "1", "2", "3", "4", "5"]);
 });
