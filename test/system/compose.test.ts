@@ -3,7 +3,7 @@
  * brought up as plain processes. With PILOT_DOCKER=1 and an engine that answers, it is brought up in containers too; PILOT_IMAGE then
  * names an image that is there, else it is built, from PILOT_BASE where that is given.
  */
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -219,19 +219,16 @@ test("the nodes of compose.yaml, as plain processes, serve calls by broker and g
 });
 
 /** The compose command of this machine: the plugin of docker, or the older program; none without PILOT_DOCKER=1 and an engine. */
-async function composeCommand(): Promise<readonly [string, ...string[]] | undefined> {
+function composeCommand(): readonly [string, ...string[]] | undefined {
   if (process.env["PILOT_DOCKER"] !== "1") return undefined;
-  const works = (program: string, ...words: string[]): Promise<boolean> =>
-    run(program, words).then(
-      () => true,
-      () => false,
-    );
-  if (!(await works("docker", "info"))) return undefined;
-  if (await works("docker", "compose", "version")) return ["docker", "compose"];
-  return (await works("docker-compose", "version")) ? ["docker-compose"] : undefined;
+  const works = (program: string, ...words: string[]): boolean => spawnSync(program, words, { stdio: "ignore" }).status === 0;
+  if (!works("docker", "info")) return undefined;
+  if (works("docker", "compose", "version")) return ["docker", "compose"];
+  return works("docker-compose", "version") ? ["docker-compose"] : undefined;
 }
 
-const compose = await composeCommand();
+// Tests are declared before anything is waited for.
+const compose = composeCommand();
 const inContainers = compose === undefined ? test.skip : test;
 
 inContainers("the cluster comes up in containers, serves calls by broker and gateway, outlives a host, and stops in order", async (t) => {
