@@ -2,7 +2,7 @@
  * One id, one node: two with the same id would both run what is sent to it.
  *
  * I1  A node that finds a living one of its id does not start. One that is dead or hung delays it by LIMITS.idAnswer at most.
- * I2  Of two that live all the same (they began at once, or one was hung) the younger, by its own clock, ends.
+ * I2  Of two that live all the same (they began at once, or one was hung) the younger, each by its own clock, ends.
  */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
@@ -16,10 +16,13 @@ import { VERSION } from "../../protocol/version.ts";
 import { systemClock } from "./clock.ts";
 import type { Connected } from "./nats.ts";
 
+/** Ages that differ by less are alike, since a message takes its time: then the ids of the lives decide, for both sides in the same way. */
+const ALIKE_MS = 1_000;
+
 type Who = ReturnType<typeof whoIs.reply.parse>;
 
 /**
- * Makes sure of the id, and answers for it from now on. Rejects with Fault Conflict when a living node has it; `taken` is told the
+ * Makes sure of the id, and answers for it until the connection closes; `stop` ends only the telling. Rejects with Fault Conflict when a living node has it; `taken` is told the
  * same when an older one shows itself later.
  */
 export async function claimId(
@@ -27,7 +30,7 @@ export async function claimId(
   { role, node }: { readonly role: NodeRole; readonly node: string },
   log: Log,
   taken: (fault: Fault) => void,
-): Promise<void> {
+): Promise<{ stop(): void }> {
   const life = randomBytes(9).toString("hex");
   const bornAt = performance.now();
   const ageMs = (): number => performance.now() - bornAt;
@@ -42,7 +45,10 @@ export async function claimId(
   });
   if (other !== undefined) throw conflict(node, other);
 
-  const isOlder = (theirs: string, age: number): boolean => age > ageMs() || (age === ageMs() && theirs < life);
+  const isOlder = (theirs: string, age: number): boolean => {
+    const difference = age - ageMs();
+    return Math.abs(difference) > ALIKE_MS ? difference > 0 : theirs < life;
+  };
   // No queue group, in which only one of several with the id would hear it.
   bus.listen(whoIs.subject(node), {}, ({ body, reply }) => {
     const asking = whoIs.request.parse(decode(body));
@@ -63,7 +69,8 @@ export async function claimId(
   });
   const tell = (): void => bus.send(whoIs.subject(node), encode({ life, ageMs: ageMs() }));
   tell();
-  systemClock.every(LIMITS.idAgain.value, tell);
+  const timer = systemClock.every(LIMITS.idAgain.value, tell);
+  return { stop: () => timer.cancel() };
 }
 
 function conflict(node: string, { machine, pid }: Partial<Pick<Who, "machine" | "pid">>): Fault {

@@ -1,7 +1,7 @@
 import test from "ava";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { describeHost } from "../../../protocol/messages/fleet.ts";
-import { cancelOnHost, findCall, provisionContainer } from "../../../protocol/messages/host.ts";
+import { cancelOnHost, cordonHost, drainHost, findCall, provisionContainer } from "../../../protocol/messages/host.ts";
 import { syncNode } from "../../../protocol/messages/sync.ts";
 import { rig } from "./rig.ts";
 
@@ -189,6 +189,60 @@ test("drain waits no longer than its limit; what then still runs is answered Ins
   await drained;
   t.is(runs.reply.error, "InstanceLost");
   t.is(r.sandbox.containers.length, 0);
+});
+
+test("F050 a cordoned host leaves the desk and refuses what comes, keeps what runs and what is warm, and is taken back", async (t) => {
+  const r = await rig(t);
+  const runs = r.call("sleep", "warm", "900");
+  await r.clock.settle();
+  await r.grant("echo");
+  await r.settled(r.outside.ask(cordonHost, ["h1"], { cordoned: true }));
+  const told = r.announcements.at(-1);
+  t.true(told?.draining);
+  t.true(told?.cordoned);
+  const before = r.instances.length;
+  const late = r.call("echo", "warm");
+  t.deepEqual(await r.grant("echo", { epoch: 9 }), ["main.echo"]);
+  await r.clock.advance(2_000);
+  t.is(late.refused, "draining");
+  t.is(runs.reply.body, "slept");
+  t.is(r.instances.length, before);
+  const described = await r.settled(r.outside.ask(describeHost, ["h1"], {}));
+  t.true(described.cordoned);
+  t.deepEqual(described.grants, []);
+
+  await r.settled(r.outside.ask(cordonHost, ["h1"], { cordoned: false }));
+  t.false(r.announcements.at(-1)?.draining);
+  t.is(r.announcements.at(-1)?.cordoned, undefined);
+  const again = r.call("echo", "warm", "x");
+  await r.clock.advance(100);
+  t.is(again.reply.body, "x");
+  t.deepEqual(r.cordons, [true, false]);
+});
+
+test("F050 a host that was cordoned when it stopped starts so", async (t) => {
+  const r = await rig(t, { cordoned: true });
+  t.true((await r.announced()).cordoned);
+  const late = r.call("echo", "warm");
+  await r.clock.settle();
+  t.is(late.refused, "draining");
+});
+
+test("F050 a drain from afar tells how many calls are left, waits as long as it says, and dismisses the host", async (t) => {
+  const r = await rig(t);
+  const runs = r.call("sleep", "warm", "12000", { timeoutMs: 60_000 });
+  await r.clock.settle();
+  let dismissed = false;
+  void r.host.dismissed.then(() => (dismissed = true));
+  t.deepEqual(await r.settled(r.outside.ask(drainHost, ["h1"], { waitMs: 15_000 })), { left: 1 });
+  t.true(dismissed);
+  await t.throwsAsync(r.settled(r.outside.ask(cordonHost, ["h1"], { cordoned: true })), { message: /stopping/ });
+  await r.clock.advance(LIMITS.drain.value + 500);
+  t.deepEqual(await r.settled(r.outside.ask(drainHost, ["h1"], { waitMs: 0 })), { left: 1 });
+  await r.clock.advance(2_000);
+  await r.host.drain();
+  t.is(runs.reply.body, "slept");
+  t.is(r.instances.length, 0);
 });
 
 test("a host that has stopped leaves no timer behind", async (t) => {

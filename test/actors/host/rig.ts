@@ -97,6 +97,8 @@ export class Rig {
   readonly data = new Map<string, Uint8Array>();
   readonly bodies = new MemoryBodies();
   readonly downloads: string[] = [];
+  /** What the host kept for its next start. */
+  readonly cordons: boolean[] = [];
   /** Change what a version is; by account.function.version. */
   readonly versions = new Map<string, Partial<VersionRecord>>();
   readonly #code = new Map<string, string>();
@@ -136,6 +138,7 @@ export class Rig {
           delete: async (account, key) => void this.data.delete(`${account}/${key}`),
         },
         bodies: this.bodies.whole,
+        keepCordon: async (cordoned) => void this.cordons.push(cordoned),
       },
       { host: "h1", memoryMb: 8_192, cores: 2, pools: [{ runtime: "node", memoryMb: 1_024, warm: 1 }], ...options },
     );
