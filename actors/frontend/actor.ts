@@ -101,7 +101,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
     calls.keeperLost(member);
   });
-  const calls = new FrontendCalls({ bus, clock, random, node, epoch, hosts, schedulers, count });
+  const calls = new FrontendCalls({ bus, clock, random, node, epoch, hosts, schedulers, count, log });
 
   const fail = (reply: string, thrown: unknown) => {
     const fault = Fault.from(thrown);

@@ -16,7 +16,7 @@ import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import type { Member, Members } from "../kit/members.ts";
-import type { Clock, Random } from "../kit/ports.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
 import type { HotHost } from "./hot.ts";
 
@@ -49,6 +49,7 @@ export interface FrontendCallsPorts {
   readonly hosts: Members;
   readonly schedulers: Members;
   count(counter: string): void;
+  readonly log: Log;
 }
 
 const RETRY_MS = 50;
@@ -271,6 +272,9 @@ export class FrontendCalls {
       if (call.taken !== undefined) call.untold = fault;
       return;
     }
+    const about = { call: call.head.call, account: call.head.account, function: call.head.function, error: fault.name };
+    if (call.taken === undefined) this.#ports.log.debug("a call ended without a place", about);
+    else this.#ports.log.info("a call was lost with its host", { ...about, host: call.taken.host });
     this.#forget(call);
     this.#answer(call.reply, fault);
   }

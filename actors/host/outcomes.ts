@@ -96,6 +96,11 @@ export class Outcomes {
     call.error = fault.name;
     call.message = fault.message.slice(0, 1_024);
     call.slot.stats.failed(fault.name, call.startedAt === 0 ? undefined : call.rung);
+    const { account, function: name, version } = call.slot;
+    const about = { call: call.id, account, function: name, version, error: fault.name };
+    // One line per loss, none per refusal in a storm.
+    if (fault.name === "InstanceLost" || fault.name === "Internal") this.#ports.log.info("a call was lost", { ...about, message: call.message });
+    else this.#ports.log.debug("a call failed", about);
     this.#ports.replies.fail(call, fault, stack);
     this.#ports.done(call);
   }
@@ -107,10 +112,10 @@ export class Outcomes {
     Promise.resolve()
       .then(() => this.#ports.mapStack(digest, stack))
       .catch((error: unknown) => {
-        this.#ports.log.debug("a stack was not mapped", { digest, error: String(error) });
+        this.#ports.log.debug("a stack was not mapped", { call: call.id, digest, error: String(error) });
         return stack;
       })
       .then((mapped) => this.fail(call, fault, mapped))
-      .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { error: String(error) }));
+      .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { call: call.id, error: String(error) }));
   }
 }

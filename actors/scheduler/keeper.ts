@@ -232,6 +232,7 @@ export class Keeper {
     if (!this.#ports.tenure.keeps(call.functionKey)) return this.#giveBack(call, NOT_OURS);
     const late = this.#ports.clock.now() - call.waitUntil;
     call.attempt++;
+    this.#ports.log.debug("a call is placed again", { call: call.head.call, attempt: call.attempt, reason: call.reason });
     if (late > LIMITS.clockGap.value / 2 && this.#answers.hasOwner(call.head)) {
       // Its owner has answered by now, or is about to.
       this.#ports.count("late");

@@ -25,7 +25,7 @@ export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<F
   const next = `see the log of ${host.id}; pilot inspect ${host.id}`;
   return checked(check, LIMIT_MS, next, async () => {
     if (host.draining)
-      return warn(check, "was not tried: it is draining and takes nothing new", "wait until it is gone, or start it again");
+      return warn(check, "was not tried: it takes nothing new (it drains, or is cordoned)", "pilot host ls says which; pilot host uncordon, or start it again");
     const { account, name, version } = canary;
     const call: PlacedCall = { account, function: name, version, memoryMb: LIMITS.memoryDefault.value, timeoutMs: 5_000, keepAliveMs: 0 };
     let refused = "";

@@ -47,7 +47,7 @@ test("a node that was merely not heard before shows no burst of all it ever coun
   t.is(grew([], [node({ metrics: old })]), 0);
 });
 
-test("F045 rates, failures, rungs and the direct share of a function are summed over hosts", (t) => {
+test("rates, failures, rungs and the direct share of a function are summed over hosts", (t) => {
   const runs = new Histogram();
   for (let nth = 0; nth < 100; nth++) runs.add(4);
   const empty = (id: string) =>

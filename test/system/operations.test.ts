@@ -34,7 +34,7 @@ test.after.always(async () => {
   await platform.stop();
 });
 
-test.serial("F045 inspect shows each role from inside: server, machines, transitions with reasons", async (t) => {
+test.serial("inspect shows each role from inside: server, machines, transitions with reasons", async (t) => {
   for (const node of ["scheduler-1", "frontend-1", "host-1", "host-2"]) {
     const role = node.replace(/-\d+$/, "");
     const found = await inspected(node);
@@ -51,7 +51,7 @@ test.serial("F045 inspect shows each role from inside: server, machines, transit
   }
 });
 
-test.serial("F018 an instance's life is told with its reasons, also when it is over", async (t) => {
+test.serial("an instance's life is told with its reasons, also when it is over", async (t) => {
   const answered = await platform.call("echo", { a: 1 });
   t.is(answered.error, undefined);
   const host = answered.headers["Pilot-Host"] ?? "";
@@ -124,7 +124,7 @@ test.serial("top shows rates of one interval as text and as JSON", async (t) => 
   t.false(text.stdout.includes("\u001b"));
 });
 
-test.serial("F010 doctor proves every host, frontend and keeper, and leaves nothing behind", async (t) => {
+test.serial("doctor proves every host, frontend and keeper, and leaves nothing behind", async (t) => {
   const run = await pilot(["doctor", "--json"]);
   const { findings } = JSON.parse(run.stdout) as { findings: { check: string; verdict: string; detail: string }[] };
   t.is(run.code, 0, run.stdout);

@@ -37,6 +37,8 @@ export class Answers {
 
   /** Answers the caller, and tells the owner that the call is over. */
   refuse(head: CallHead, reply: string, fault: Fault): void {
+    const { call, account, function: name } = head;
+    this.#ports.log.debug("a call was refused", { call, account, function: name, error: fault.name, message: fault.message });
     this.fail(reply, fault);
     const { control, node, epoch } = this.#ports;
     control.tell(callReport, [head.owner], { from: node, epoch, taken: [], done: [head.number], placedTaken: [], placedDone: [] });

@@ -6,6 +6,7 @@ import { parseBackSubject, SUBJECT } from "../../../protocol/subjects.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryBroker } from "../../support/memory-broker.ts";
 import { MemoryBus } from "../../support/memory-bus.ts";
+import { recordLog } from "../../support/record-log.ts";
 import { seededRandom } from "../../support/random.ts";
 
 /** Has waited for nothing and runs for a second. */
@@ -52,6 +53,7 @@ test("a caller is told of the death of its host though the connection for calls 
     hosts,
     schedulers,
     count: () => undefined,
+    log: recordLog(),
   });
   calls.place(HEAD, new Uint8Array(1), "_INBOX.caller.1", { host: "h1", reason: "an idle container has the code" });
   await clock.settle();

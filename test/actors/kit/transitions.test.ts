@@ -24,7 +24,7 @@ function rig() {
   return { clock, transitions, start };
 }
 
-test("F045 a machine's transitions are kept with time, event and reason; an event that changes no state is none", (t) => {
+test("a machine's transitions are kept with time, event and reason; an event that changes no state is none", (t) => {
   const { clock, transitions, start } = rig();
   const actor = start("lamp/1");
   t.like(transitions.find("lamp/1"), { machine: "lamp", state: "dark", since: 1_000, gone: false, transitions: [] });
