@@ -75,10 +75,10 @@ test.serial("large JSON is an event like any other, and a large text a result", 
   await platform.deploy("count", "export const handler = ({ rows }) => ({ rows: rows.length, again: rows })", {
     settings: { memoryMb: 1_024 },
   });
-  const rows = Array.from({ length: 60_000 }, (_, nth) => ({ nth, text: "x".repeat(100) }));
-  const answer = JSON.parse(Buffer.from(await call("count", json({ rows }))).toString()) as { rows: number; again: unknown };
-  t.is(answer.rows, rows.length);
-  t.deepEqual(answer.again, rows);
+  const rows = Array.from({ length: 50_000 }, (_, nth) => ({ nth, text: "x".repeat(100) }));
+  const answer = Buffer.from(await call("count", json({ rows }))).toString();
+  // Compared as text: a test that stands still for seconds loses its connection.
+  t.true(answer === JSON.stringify({ rows: rows.length, again: rows }));
 });
 
 test.serial("one body more than the limit is refused before it is sent, and no header makes it fit", async (t) => {
