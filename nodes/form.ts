@@ -95,7 +95,8 @@ export function runParts(parts: readonly Part[], { signal, say = (): void => und
       delayMaxMs: LIMITS.restartDelayMax.value,
     },
     clock: systemClock,
-    drainMs: LIMITS.drain.value,
+    // A node that has waited for its calls as long as it may still has to end them, and to say so.
+    drainMs: LIMITS.drain.value + LIMITS.drainLeast.value,
     drainLeastMs: LIMITS.drainLeast.value,
     say,
   });

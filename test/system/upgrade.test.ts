@@ -8,11 +8,12 @@ import test, { type ExecutionContext } from "ava";
 import type { Connected } from "../../nodes/io/nats.ts";
 import { startTime } from "../../nodes/io/sandbox/process-table.ts";
 import type { RunningNodes } from "../../nodes/run/node-run.ts";
+import { Fault } from "../../protocol/errors.ts";
 import { showFleet } from "../../protocol/messages/fleet.ts";
-import type { NodeRole } from "../../protocol/subjects.ts";
+import { type NodeRole, SUBJECT } from "../../protocol/subjects.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "../support/cluster.ts";
 import { PATIENCE_MS } from "../support/faults.ts";
-import { deployKinds, KINDS, type MixedLoad, startLoad } from "../support/mixed-load.ts";
+import { deployKinds, KINDS, type Kind, type MixedLoad, startLoad } from "../support/mixed-load.ts";
 import { until } from "../support/until.ts";
 
 const OTHER = process.env["PILOT_UPGRADE_FROM"];
@@ -138,6 +139,32 @@ test.serial("instances are kept, and no call needs a new one, when frontends and
     [],
   );
   t.deepEqual(load.wrong(), []);
+});
+
+test.serial("a call that runs longer than a host drains ends as InstanceLost, direct or placed, and is not run again", async (t) => {
+  t.timeout(120_000);
+  const fleet = await fleetOf(t, { brokers: 1 });
+  const ran = new Map<number, number>();
+  fleet.caller.bus.listen(SUBJECT.pub("main", "ran"), {}, ({ body }) => {
+    const { n } = JSON.parse(new TextDecoder().decode(body)) as { n: number };
+    ran.set(n, (ran.get(n) ?? 0) + 1);
+  });
+  await fleet.caller.nc.flush();
+  const call = (kind: Kind, n: number) =>
+    fleet.caller.caller.call(SUBJECT.fn("main", kind), new TextEncoder().encode(JSON.stringify({ n, ms: 28_000 })), {
+      timeoutMs: PATIENCE_MS,
+      headers: { "Pilot-Deadline": "12000" },
+    });
+  const calls = [call("direct", 1), call("placed", 2)].map((reply) =>
+    reply.then(
+      () => "answered",
+      (thrown: unknown) => Fault.from(thrown).name,
+    ),
+  );
+  await until(() => ran.has(1) && ran.has(2), "both runs", PATIENCE_MS);
+  await Promise.all([fleet.replace("host", "a"), fleet.replace("host", "b")]);
+  t.deepEqual(await Promise.all(calls), ["InstanceLost", "InstanceLost"]);
+  t.deepEqual([...ran.values()], [1, 1]);
 });
 
 test.serial(
