@@ -66,7 +66,7 @@ export function judgeRoles(services: readonly ServiceView[], nodes: readonly { r
   });
 }
 
-/** Nodes of another protocol: a neighbouring one is understood (decision 0020), one that is farther off need not be. */
+/** Nodes of another protocol: a neighbouring one is understood (decision 0022), one that is farther off need not be. */
 export function judgeProtocols(services: readonly ServiceView[]): Finding[] {
   const others = services.filter(({ protocol }) => protocol !== PROTOCOL);
   if (others.length === 0)

@@ -1,6 +1,6 @@
 /**
  * `node dist/scripts/golden.js FILE`: writes the wire vectors of the present code. To be run once for each release, from its code,
- * with FILE test/protocol/golden/v<protocol>.json; a file that is there is never changed (decision 0020).
+ * with FILE test/protocol/golden/v<protocol>.json; a file that is there is never changed (decision 0022).
  */
 import { writeFile } from "node:fs/promises";
 import { PROTOCOL, VERSION } from "../protocol/version.ts";

@@ -1,5 +1,5 @@
 /**
- * Two releases side by side (decision 0020): what the release before put on the wire is understood, and what is put there
+ * Two releases side by side (decision 0022): what the release before put on the wire is understood, and what is put there
  * now is understood by the release before. The vectors in golden/ were made by that release's own code.
  */
 import { readFileSync } from "node:fs";
