@@ -7,13 +7,14 @@ mkdir -p -m 700 /run/pilot-proc && mount -t proc -o nosuid,nodev,noexec proc /ru
   && mount --bind /run/pilot-proc/sys/net /proc/sys/net # a box with a network switches version 6 off in its own namespace
 
 # 2. Control groups are mounted read-only. Those below the container's own become writable; its own limits hold for all of them.
+writable() { mount -o remount,bind,rw "$1" 2>/dev/null || mount -o remount,rw "$1" 2>/dev/null; }
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
   # Version 2 has processes in leaves only: whoever is here moves into one first.
-  if mount -o remount,rw /sys/fs/cgroup 2>/dev/null && mkdir -p /sys/fs/cgroup/agent; then
+  if writable /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/agent; then
     while read -r pid; do echo "$pid" > /sys/fs/cgroup/agent/cgroup.procs; done < /sys/fs/cgroup/cgroup.procs 2>/dev/null
   fi
 else
-  for controller in memory pids freezer cpu cpuacct; do mount -o remount,bind,rw "/sys/fs/cgroup/$controller" 2>/dev/null; done
+  for controller in memory pids freezer cpu cpuacct; do writable "/sys/fs/cgroup/$controller"; done
 fi
 
 # 3. The device behind a box with a network. What may be done with it is decided by the namespace, not by the file.
