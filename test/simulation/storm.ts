@@ -52,13 +52,12 @@ const kill = fc.record({ kind: fc.constant("kill" as const), role, which: fc.nat
 const cut = fc.record({ kind: fc.constant("cut" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 const hang = fc.record({ kind: fc.constant("hang" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 
-const longer = fc.constantFrom(100, 1_600, 3_500, 4_500, 7_000, 17_000);
-/** Of schedulers, and of where their leases are: for a while no write of one works, or it works and is not answered. */
-const leaders = fc.oneof(
-  fc.record({ kind: fc.constant("kill" as const), role: fc.constant<Role>("scheduler"), which: fc.nat(5), ms: longer }),
-  fc.record({ kind: fc.constantFrom("cut" as const, "hang" as const), role: fc.constant<Role>("scheduler"), which: fc.nat(5), ms: longer }),
-  fc.record({ kind: fc.constant("stall" as const), ms: longer, fate: fc.constantFrom<Fate>("refused", "unanswered") }),
-);
+/** Long enough for another to take over, and for a lease to go. */
+const longer = fc.constantFrom(100, 2_500, 3_500, 4_500, 7_000, 17_000);
+/** To whoever leads then, and to where the leases are: for a while no write of one works, or it works and is not answered. */
+const leader = fc.record({ kind: fc.constant("leader" as const), how: fc.constantFrom("kill", "hang", "hang", "cut"), ms: longer });
+const stall = fc.record({ kind: fc.constant("stall" as const), ms: longer, fate: fc.constantFrom<Fate>("refused", "unanswered") });
+const wait = fc.record({ kind: fc.constant("advance" as const), ms: fc.constantFrom(100, 1_000, 2_000, 4_000) });
 
 /** What may happen in a storm of each kind. */
 export const STEPS = {
@@ -78,9 +77,11 @@ export const STEPS = {
   ),
   leaders: fc.oneof(
     { weight: 8, arbitrary: call },
-    { weight: 12, arbitrary: advance },
+    { weight: 6, arbitrary: advance },
+    { weight: 4, arbitrary: wait },
     { weight: 2, arbitrary: change },
-    { weight: 3, arbitrary: leaders },
+    { weight: 2, arbitrary: leader },
+    { weight: 1, arbitrary: stall },
   ),
 };
 type Arbitrary<A> = A extends fc.Arbitrary<infer T> ? T : never;
@@ -174,6 +175,11 @@ class Storm {
       }
       case "stall":
         return this.#world.stall(step.ms, step.fate);
+      case "leader": {
+        const [leader] = this.#world.leaders();
+        if (leader === undefined || !leader.isWell) return;
+        return step.how === "kill" ? this.#killOne(leader.id, "scheduler", step.ms) : leader[step.how](step.ms);
+      }
       case "kill":
         return this.#kill(step.role, step.which, step.ms);
       default: {
@@ -197,9 +203,12 @@ class Storm {
 
   #kill(role: Role, which: number, ms: number): void {
     const living = this.#world.of(role);
+    this.#killOne(living[which % living.length]?.node.id ?? "", role, ms);
+  }
+
+  #killOne(id: string, role: Role, ms: number): void {
     // The last of its kind stays: nobody could answer at all.
-    if (living.length < 2) return;
-    const id = living[which % living.length]?.node.id ?? "";
+    if (this.#world.of(role).length < 2) return;
     this.#world.kill(id);
     this.#world.clock.after(ms, () => void this.#world.begin(id, role));
   }
