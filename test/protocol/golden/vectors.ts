@@ -55,7 +55,7 @@ export function sidesOf(contract: Contract): Readonly<Record<string, Checked<unk
 const WORDS = ["w1", "w2", "w3", "w4"];
 const subjectOf = (make: (...words: string[]) => string): string => make(...WORDS.slice(0, make.length));
 
-export const messagesOf = (contracts: readonly Contract[]) =>
+const messagesOf = (contracts: readonly Contract[]) =>
   Object.fromEntries(
     contracts.map((contract) => [
       contract.name,
@@ -67,7 +67,7 @@ export const messagesOf = (contracts: readonly Contract[]) =>
   );
 
 /** What is not a contract by itself: heads in front of a body, refusals, the JSON of code in a request. By the name of its export. */
-export async function looseMessages(): Promise<Readonly<Record<string, Checked<unknown>>>> {
+async function looseMessages(): Promise<Readonly<Record<string, Checked<unknown>>>> {
   const directory = new URL("../../../protocol/messages/", import.meta.url);
   const found: Record<string, Checked<unknown>> = {};
   for (const file of readdirSync(fileURLToPath(directory)).filter((name) => /^[^.]+\.[jt]s$/.test(name)))
