@@ -72,17 +72,19 @@ test("a call that nobody answers ends when its time is over, and asks once for m
   t.is(caller.caller.open, 0);
 });
 
-test("only so many calls are open at a time; one more is refused, and they are let go by their signals", async (t) => {
-  const { caller, answering } = await open(t);
-  answering.now = false;
+test("only so many calls are open at a time; one more is refused, and let in when one has ended", async (t) => {
+  const { caller } = await open(t);
+  const own = openCaller(caller.nc, "_INBOX");
   const stop = new AbortController();
-  const calls = Array.from({ length: LIMITS.callsOutstanding.value }, () =>
-    faultOf(caller.caller.call(SUBJECT.pub("main", "x"), BODY, { timeoutMs: 60_000, signal: stop.signal })),
-  );
-  t.like(await faultOf(caller.caller.call(FN, BODY, { timeoutMs: 1_000 })), { name: "Throttled", details: { undelivered: true } });
+  const last = faultOf(own.call(SUBJECT.fn("main", "silent"), BODY, { timeoutMs: 60_000, signal: stop.signal }));
+  const calls = Array.from({ length: LIMITS.callsOutstanding.value - 1 }, () => faultOf(own.call(FN, BODY, { timeoutMs: 60_000 })));
+  t.like(await faultOf(own.call(FN, BODY, { timeoutMs: 1_000 })), { name: "Throttled", details: { undelivered: true } });
   stop.abort();
+  t.is((await last).name, "Cancelled");
+  t.is((await own.call(FN, BODY, { timeoutMs: 60_000 })).body.length, 1);
   await Promise.all(calls);
-  t.is(caller.caller.open, 0);
+  await own.idle();
+  t.is(own.open, 0);
 });
 
 test("while the connection is away calls are kept and sent when it is back, each once, or end when they may wait no longer", async (t) => {
