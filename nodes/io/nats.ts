@@ -48,6 +48,8 @@ export interface ConnectOptions {
   readonly away?: AwayPolicy;
   /** True: servers are tried in the order in which they are given, so that whoever knows the same ones sits on one. Default: in any. */
   readonly ordered?: boolean;
+  /** Called when the broker does not let this credential send to, or hear, a subject. */
+  readonly onRefused?: (subject: string) => void;
   /** Called when the connection is lost and when it is back. */
   readonly onStatus?: (status: "disconnected" | "reconnected") => void;
 }
@@ -88,7 +90,9 @@ export async function connect(connection: Connection, options: ConnectOptions): 
         caller.back();
         options.onStatus?.("reconnected");
       } else if (event.type === "error") {
-        options.log?.warn("the broker reported an error", { event: String(event.data), subject: event.permissionContext?.subject });
+        const subject = event.permissionContext?.subject;
+        options.log?.warn("the broker reported an error", { event: String(event.data), subject });
+        if (subject !== undefined) options.onRefused?.(subject);
       }
     }
   })();

@@ -6,9 +6,11 @@ import type { Inspected } from "../../actors/kit/inspection.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { inboxOf, SUBJECT } from "../../protocol/subjects.ts";
 import { type RoleEnvironment, readRoleEnvironment } from "../supervisor/role-environment.ts";
 import { systemClock } from "./clock.ts";
 import { resolveConnection } from "./context.ts";
+import { flushed } from "./flushed.ts";
 import { claimId } from "./identity.ts";
 import { openLog } from "./log.ts";
 import { type Connected, connect } from "./nats.ts";
@@ -70,6 +72,12 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
         patient: true,
         ordered: true,
         probed: purpose === "control",
+        onRefused(subject) {
+          // Nobody would ever hear of it, or it would hear no answer.
+          const { role, node } = settings;
+          if (subject !== SUBJECT.announce(role, node) && !subject.startsWith(`${inboxOf(role, node)}.`)) return;
+          cannotGoOn(new Fault("NotAllowed", `its credential is not one for a ${role} of that id: the broker refuses ${subject}`));
+        },
         ...(log !== undefined && { log }),
         onStatus: (status) => log?.warn(`${status === "disconnected" ? "lost" : "regained"} the broker`, { connection: purpose }),
       });
@@ -87,7 +95,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     if (role.inspected !== undefined)
       serveInspection({ node: settings.node, role: settings.role, calls, control, inspected: role.inspected });
     // Subscriptions are known to the broker before anybody is told that this node is ready.
-    await Promise.all([calls, control, ...more].map(({ nc }) => nc.flush()));
+    await Promise.all([calls, control, ...more].map(({ nc }) => flushed(nc)));
     tell({ type: "ready" });
     log.info("ready");
     const dismissed = await Promise.race([stop.then(() => false), ...(role.dismissed ? [role.dismissed.then(() => true)] : [])]);

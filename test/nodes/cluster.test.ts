@@ -2,8 +2,12 @@
 import test from "ava";
 import { publish } from "../../cli/publish.ts";
 import { bundleSource } from "../../nodes/io/bundle/index.ts";
+import { resolveConnection } from "../../nodes/io/context.ts";
+import { runNodes } from "../../nodes/run/node-run.ts";
+import { Fault } from "../../protocol/errors.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { startCluster } from "../support/cluster.ts";
+import { temporaryDirectory } from "../support/temp.ts";
 import { until } from "../support/until.ts";
 
 const ECHO = "export const handler = (event) => ({ hello: event.name });";
@@ -55,4 +59,13 @@ test("one server, too, has a scheduler that makes the storage, and a host that b
   const frontend = cluster.run(["frontend"], { name: "early" });
   await cluster.run(["scheduler"]);
   t.truthy((await frontend).pidOf("frontend-early"));
+});
+
+test("a node with the credential of another role says so and does not pretend to be there", async (t) => {
+  const cluster = await startCluster(t, { brokers: 1 });
+  await cluster.run(["scheduler"]);
+  const settings = await resolveConnection({ context: await cluster.context("host") }, {});
+  const directory = await temporaryDirectory(t);
+  const wrong = runNodes({ roles: ["frontend"], credentials: { settings }, data: directory, name: "wrong" });
+  await t.throwsAsync(wrong, { instanceOf: Fault, message: /not one for a frontend/ });
 });
