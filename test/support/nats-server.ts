@@ -26,6 +26,8 @@ export interface TestBroker {
   };
   /** Path of a NATS context file of a role, as role processes get it in PILOT_CONTEXT. */
   contextFile(role: Role): string;
+  /** Of the server that runs now. */
+  pid(): number;
   /** SIGKILL, and after it a new server on the same port and data. */
   crash(): Promise<void>;
   /** The same data on the same port after an orderly stop. */
@@ -66,6 +68,7 @@ export async function startTestBroker(t: ExecutionContext): Promise<TestBroker> 
       return { servers: url, user: user.user, pass: user.password, inboxPrefix: inboxPrefixOf(role, node) };
     },
     contextFile: (role) => store.contextFile(role),
+    pid: () => broker.pid,
     async crash() {
       process.kill(broker.pid, "SIGKILL");
       await broker.exited;
