@@ -280,10 +280,11 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     async drain() {
       lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
-      await leadership.drain();
+      const released = leadership.drain();
       const until = clock.now() + LIMITS.drain.value;
       while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until)
         await new Promise<void>((resolve) => void clock.after(20, resolve));
+      await released;
       lifecycle.send({ type: "rooms.empty" });
       for (const timer of timers) timer.cancel();
       for (const members of [hosts, frontends, schedulers, gateways]) members.stop();

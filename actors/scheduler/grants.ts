@@ -243,9 +243,9 @@ export class Grants {
   #collect(key: string, grant: Grant, now: number, due: Map<string, Grant[]>): void {
     const { fleet, frontends } = this.#ports;
     const slot = slotKey(grant.account, grant.function, grant.version, grant.memoryMb);
-    const hosts = fleet.taking().filter((host) => {
+    const hosts = [...fleet.withKey(slot)].filter((host) => {
       const { idle, busy, loading } = fleet.slots(host, slot);
-      return idle + busy + loading > 0;
+      return !host.announcement.draining && idle + busy + loading > 0;
     });
     const issued = this.#issued.get(key) ?? new Map<string, Issued>();
     this.#issued.set(key, issued);
