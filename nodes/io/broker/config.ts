@@ -67,7 +67,7 @@ export interface BrokerTls {
 /** Where replies to the operator's calls arrive: an inbox like any caller's, but nobody else's. */
 export const OPERATOR_INBOX = "_INBOX.operator";
 /** The same for the calls of gateways. */
-export const GATEWAY_INBOX = "_INBOX.gateway";
+const GATEWAY_INBOX = "_INBOX.gateway";
 
 /** The whole configuration file. Throws RangeError when a value has a control character, which the format cannot hold. */
 export function brokerConfig(config: BrokerConfig): string {
