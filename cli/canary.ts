@@ -11,7 +11,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { DOCTOR_ACCOUNT } from "../protocol/names.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../protocol/runtimes.ts";
 import { checked, type Finding, fail } from "./examine/finding.ts";
-import { PATHS, viaCancel, viaInline, viaLargeBody, walk } from "./examine/paths.ts";
+import { type Gateway, PATHS, viaCancel, viaGateway, viaInline, viaLargeBody, walk } from "./examine/paths.ts";
 import { type Canary, proveFrontend, proveHost, proveKeeper } from "./examine/proofs.ts";
 import { Interrupted } from "./failure.ts";
 import type { Host } from "./fleet.ts";
@@ -22,6 +22,7 @@ export interface Patient {
   readonly hosts: readonly Host[];
   readonly frontends: readonly string[];
   readonly schedulers: readonly string[];
+  readonly gateways: readonly Gateway[];
   /** Whether the broker lets hosts answer directly. */
   readonly direct: boolean;
 }
@@ -67,6 +68,14 @@ export async function canaries(platform: Connected, patient: Patient, signal: Ab
         for (let at = 0; at < able.length; at += AT_ONCE)
           await unlessInterrupted(Promise.all(able.slice(at, at + AT_ONCE).map((host) => proveHost(placer, host, canary))));
         if (nth === 0) await unlessInterrupted(Promise.all(frontends.map((frontend) => proveFrontend(placer, frontend, canary))));
+        if (nth === 0)
+          await unlessInterrupted(
+            Promise.all(
+              patient.gateways.map((gateway) =>
+                checked(`${gateway.id} passes on`, LIMITS.doctorHost.value, NEXT, () => viaGateway(gateway, canary)),
+              ),
+            ),
+          );
         for (const path of PATHS) {
           if (path.path === "direct" && !patient.direct) continue;
           const limitMs = LIMITS.doctorPath.value + LIMITS.doctorCall.value;

@@ -25,7 +25,7 @@ await runRole(async ({ settings, log, calls, control }) => {
   };
   return {
     inspected: {
-      inspect: () => ({ epoch: presence.epoch, actors: [], ...told(), waits: [] }),
+      inspect: () => ({ epoch: presence.epoch, actors: [], ...told(), waits: [], address: http.url }),
       metrics() {
         const samples = new Samples();
         const { counters, held } = told();

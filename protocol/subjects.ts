@@ -172,6 +172,8 @@ export function permissionsOf(role: Role, node: string): Permissions {
           who,
           "_pilot.inbox.operator.>",
           "_pilot.inbox.gateway.>",
+          // Its answers when a scheduler asks for its metrics.
+          "_pilot.inbox.scheduler.>",
           `_pilot.announce.gateway.${node}`,
           "_pilot.service.fleet.show",
           "_pilot.service.fleet.metrics",

@@ -12,6 +12,8 @@ export interface Inspection {
   readonly counters: Readonly<Record<string, number>>;
   readonly held: Readonly<Record<string, number>>;
   readonly waits: NodeInspection["waits"];
+  /** Of a gateway: the URL at which it listens. */
+  readonly address?: string;
 }
 
 /** A role that can be looked at. */

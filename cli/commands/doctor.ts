@@ -81,18 +81,15 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
         findings.push(...(await storage(platform)));
         if (fleet === undefined) return;
         const ids = (role: string): string[] => fleet.nodes.filter((node) => node.role === role).map(({ id }) => id);
-        findings.push(
-          ...judgeNodes(
-            await askNodes(
-              platform,
-              fleet.nodes.map(({ id }) => id).filter((id) => !mute.has(id)),
-            ),
-          ),
-        );
+        const speaking = (nodes: readonly string[]): string[] => nodes.filter((id) => !mute.has(id));
+        const known = await askNodes(platform, speaking(fleet.nodes.map(({ id }) => id)));
+        findings.push(...judgeNodes(known));
         const patient = {
           hosts: fleet.hosts,
-          frontends: ids("frontend"),
+          // One of protocol 1 has no desk of its own.
+          frontends: speaking(ids("frontend")),
           schedulers: ids("scheduler"),
+          gateways: known.asked.flatMap(({ node }) => (node.address === undefined ? [] : [{ id: node.node, url: node.address }])),
           direct: view.features.dropsHungClients,
         };
         if (cli.signal.aborted) throw new Interrupted("interrupted");

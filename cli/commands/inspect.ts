@@ -14,7 +14,7 @@ interface Target {
 }
 
 /** `host-1`, `host-1/instance/abc`, `scheduler-1/manager/busy`. */
-export function targetOf(text: string): Target {
+function targetOf(text: string): Target {
   const [, node = "", actor] = /^([A-Za-z0-9_-]{1,64})(?:\/([A-Za-z0-9_./-]{1,120}))?$/.exec(text) ?? [];
   if (node === "")
     throw new Usage(`${text} names no machine`, "write NODE, such as host-1, or NODE/MACHINE, such as host-1/instance/abc-1");

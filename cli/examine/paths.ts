@@ -8,6 +8,12 @@ import { bytes, milliseconds } from "../output.ts";
 import { type Finding, ok, warn } from "./finding.ts";
 import type { Canary } from "./proofs.ts";
 
+export interface Gateway {
+  readonly id: string;
+  /** Where it listens. */
+  readonly url: string;
+}
+
 /** Settings that make calls take a path, in the order in which they are tried. */
 export const PATHS = [
   { path: "keeper", change: { class: "rare" } },
@@ -83,6 +89,30 @@ export async function viaInline(platform: Connected, account: string, runtime: R
   const answered = await platform.caller.call(SUBJECT.inline(account), body, { timeoutMs: LIMITS.doctorCall.value });
   expectEcho(answered.body, word);
   return ok("inline", `code in the request ran in ${milliseconds(performance.now() - started)}`);
+}
+
+/** A call by HTTP through that very gateway; where it asks for a token, which doctor has not, only whether it is ready. */
+export async function viaGateway(gateway: Gateway, { account, name }: Canary): Promise<Finding> {
+  const { probeHttp } = await import("../../nodes/io/http-probe.ts");
+  const check = `${gateway.id} passes on`;
+  const limitMs = LIMITS.doctorHost.value - 1_000;
+  const started = performance.now();
+  const word = crypto.randomUUID();
+  const called = await probeHttp(`${gateway.url}/fn/${account}/${name}`, limitMs, JSON.stringify({ word }));
+  if (called.status === 0)
+    return warn(
+      check,
+      `${gateway.url} is not reached from here: ${called.text}`,
+      "run pilot doctor on that machine, if it listens there only",
+    );
+  if (called.status === 200) {
+    expectEcho(new TextEncoder().encode(called.text), word);
+    return ok(check, `a call by HTTP was answered in ${milliseconds(performance.now() - started)}, at ${gateway.url}`);
+  }
+  if (called.status !== 401) throw new Fault("Internal", `a call by HTTP ended with ${called.status}: ${called.text.slice(0, 200)}`);
+  const health = await probeHttp(`${gateway.url}/healthz`, limitMs);
+  if (health.status !== 200) throw new Fault("Unavailable", `it is not ready: ${health.text.slice(0, 200)}`);
+  return ok(check, `is ready at ${gateway.url}; it asks for a token, so no call was made`);
 }
 
 /** One traced call. Rejects with the call's Fault, or Internal when the answer is not the canary's. Resolves with the reply's headers. */

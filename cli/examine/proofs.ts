@@ -5,7 +5,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import type { Rung } from "../../protocol/vocabulary.ts";
 import type { Host } from "../fleet.ts";
 import { milliseconds } from "../output.ts";
-import { checked, type Finding, fail, ok, warn } from "./finding.ts";
+import { checked, type Finding, ok, warn } from "./finding.ts";
 
 /** A deployed canary. */
 export interface Canary {
@@ -25,7 +25,11 @@ export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<F
   const next = `see the log of ${host.id}; pilot inspect ${host.id}`;
   return checked(check, LIMIT_MS, next, async () => {
     if (host.draining)
-      return warn(check, "was not tried: it takes nothing new (it drains, or is cordoned)", "pilot host ls says which; pilot host uncordon, or start it again");
+      return warn(
+        check,
+        "was not tried: it takes nothing new (it drains, or is cordoned)",
+        "pilot host ls says which; pilot host uncordon, or start it again",
+      );
     const { account, name, version } = canary;
     const call: PlacedCall = { account, function: name, version, memoryMb: LIMITS.memoryDefault.value, timeoutMs: 5_000, keepAliveMs: 0 };
     let refused = "";
@@ -80,7 +84,7 @@ export function proveKeeper(placer: Placer, scheduler: string): Promise<Finding>
 }
 
 /** What the canary is told. */
-export function wordBody(word: string): Uint8Array {
+function wordBody(word: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ word }));
 }
 
@@ -88,6 +92,3 @@ function expectWord({ body }: PlacedReply, word: string): void {
   const said = JSON.parse(new TextDecoder().decode(body)) as { echo?: unknown };
   if (said.echo !== word) throw new Fault("Internal", "the canary answered something else than it was told");
 }
-
-/** For a role of which nobody is there to prove. */
-export const nobody = (role: string): Finding => fail(role, `no ${role} answers`, "start one: pilot up, or pilot node run");

@@ -35,7 +35,7 @@ export function serveInspection({ node, role, calls, control, inspected }: Inspe
   const processFacts = (): ProcessFacts => ({ ...readProcess(), reconnects });
 
   control.bus.serve(inspectNode, [node], ({ actor }): NodeInspection => {
-    const { epoch, actors, counters, held, waits } = inspected.inspect();
+    const { epoch, actors, counters, held, waits, address } = inspected.inspect();
     const wanted = actor === undefined ? actors : actors.filter(({ id }) => id === actor || id === `instance/${actor}`);
     if (actor !== undefined && wanted.length === 0) throw new Fault("NotFound", `${node} has no ${actor}: ${namesOf(actors)}`);
     const shown = wanted.slice(0, LIMITS.actorsShown.value);
@@ -49,6 +49,7 @@ export function serveInspection({ node, role, calls, control, inspected }: Inspe
       at,
       uptimeMs: at - startedAt,
       servers: { calls: serverOf(calls), control: serverOf(control) },
+      ...(address !== undefined && { address }),
       process: processFacts(),
       actors: shown.map((view) => ({ ...view, transitions: [...view.transitions] })),
       actorsLeft: wanted.length - shown.length,

@@ -49,6 +49,8 @@ const NodeInspectionSchema = Type.Object({
   uptimeMs: Type.Number(),
   /** The broker's server that each of its two connections is on. */
   servers: Type.Object({ calls: Type.String(), control: Type.String() }),
+  /** Of a gateway: the URL at which it listens. */
+  address: Type.Optional(Type.String()),
   process: ProcessSchema,
   actors: Type.Array(ActorSchema),
   /** Machines that were left out, over LIMITS.actorsShown. */

@@ -26,7 +26,7 @@ const inspected = async (target: string): Promise<NodeInspection> => {
 const ECHO = "exports.handler = async (event) => event;";
 
 test.before(async () => {
-  platform = await startPlatform({ hosts: 2, warm: { node: 1, python: 0 } });
+  platform = await startPlatform({ hosts: 2, warm: { node: 1, python: 0 }, gateway: true, http: "127.0.0.1:0" });
   await platform.deploy("echo", ECHO, { environment: { DATABASE_PASSWORD: "correct-horse-battery" } });
   await platform.deploy("bad", "exports.handler = async () => { throw new Error('no'); };");
 });
@@ -78,7 +78,7 @@ test.serial("an instance's life is told with its reasons, also when it is over",
 test.serial("a node or machine that is not there is not found, and what is there is listed", async (t) => {
   const node = await pilot(["inspect", "host-9"]);
   t.is(node.code, 1);
-  t.regex(node.stderr, /NotFound[\s\S]*frontend-1, host-1, host-2, scheduler-1/);
+  t.regex(node.stderr, /NotFound[\s\S]*frontend-1, gateway-1, host-1, host-2, scheduler-1/);
   const machine = await pilot(["inspect", "host-1/instance/none"]);
   t.regex(machine.stderr, /NotFound.*host-1 has no instance\/none: host/);
   t.is((await pilot(["inspect", "a b"])).code, 2);
@@ -100,6 +100,16 @@ test.serial("metrics of all nodes count calls by rung and outcome, and pass prom
   const checked = spawnSync("promtool", ["check", "metrics"], { input: run.stdout, encoding: "utf8" });
   if (checked.error === undefined) t.is(checked.status, 0, checked.stdout + checked.stderr);
   else t.log("promtool is not installed (Debian package prometheus): only the strict check of our own was made");
+});
+
+test.serial("a gateway answers /metrics with the same, for Prometheus", async (t) => {
+  const { address } = await inspected("gateway-1");
+  const answered = await fetch(`${address ?? ""}/metrics`);
+  t.is(answered.status, 200);
+  t.regex(answered.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
+  const text = await answered.text();
+  t.deepEqual(checkMetricsText(text), []);
+  t.regex(text, /^pilot_node_info\{.*node="gateway-1",role="gateway"\} 1$/m);
 });
 
 test.serial("top shows rates of one interval as text and as JSON", async (t) => {
@@ -131,6 +141,7 @@ test.serial("doctor proves every host, frontend and keeper, and leaves nothing b
   for (const check of [
     "scheduler-1 keeps",
     "frontend-1 passes on",
+    "gateway-1 passes on",
     "host-1 runs node",
     "host-2 runs node",
     "storage",
