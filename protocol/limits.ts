@@ -257,6 +257,7 @@ export const LIMITS = {
   httpPath: limit(512, "bytes", "path of an HTTP request, else BadRequest"),
   httpHeadersWait: limit(10_000, "ms", "how long the headers of an HTTP request may take to arrive, else the connection is closed"),
   httpBodyPause: limit(15_000, "ms", "longest pause inside the body of an HTTP request, else BadRequest and the connection is closed"),
+  httpRoomWait: limit(10_000, "ms", "how long a large result waits for room in the memory of a gateway, else Throttled"),
   httpJson: limit(
     256 * KiB,
     "bytes",
@@ -296,6 +297,11 @@ export const LIMITS = {
   ),
   idAgain: limit(5_000, "ms", "how often a node tells others of its id, of which there must be none, that it is there"),
   drainLeast: limit(1_000, "ms", "what each process may take to stop even when the others have used up `drain`, else it is killed"),
+  brokerPing: limit(
+    1_000,
+    "ms",
+    "how often a connection that knows several servers asks its own for a sign of life; two that are not answered make it dial another",
+  ),
   connectionClose: limit(2_000, "ms", "how long closing a connection in order may wait for the broker, else it is cut"),
   nodeBeat: limit(250, "ms", "how often a node tells its supervisor that its event loop runs"),
   nodeLog: limit(8 * MiB, "bytes", "log file of one node; one older file is kept"),

@@ -20,7 +20,7 @@ export function callRoutes(ports: InvokePorts): { readonly routes: readonly Http
       timeoutMs: options.timeoutMs,
       signal: request.signal,
       retriesAbsent: true,
-      onLargeResult: (bytes) => request.hold(bytes),
+      onLargeResult: (bytes) => request.room(bytes),
     });
     return resultReply(body, told);
   };

@@ -53,6 +53,8 @@ export interface AwayPolicy {
 }
 
 export interface OwnCaller extends Caller {
+  /** Forgets the call whose reply comes to that subject: it never settles. */
+  drop(reply: string): void;
   /** Calls that wait for a reply. */
   readonly open: number;
   /** The connection went away, or is back: to be told by whoever watches it. */
@@ -225,6 +227,7 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
         } else send();
       });
     },
+    drop: (reply) => void take(reply.slice(inbox.length)),
     get open() {
       return pending.size;
     },

@@ -27,6 +27,8 @@ export interface HttpRequest {
   body(): Promise<Uint8Array>;
   /** Counts bytes that come into memory for this request, until it is answered. Throws Fault Throttled. */
   hold(bytes: number): void;
+  /** Waits until so many bytes of a result have room, and counts them until it is sent. Rejects with Fault Throttled or Cancelled. */
+  room(bytes: number): Promise<void>;
 }
 
 export interface HttpRoute {
@@ -71,6 +73,8 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
     exposeHeadRoutes: false,
     return503OnClosing: false,
     clientErrorHandler,
+    // A path that cannot be decoded.
+    frameworkErrors: (error, request, reply) => refuse(error, request, reply),
   });
   const counts: Record<string, number> = {};
   const count = (name: string): void => {
@@ -117,11 +121,22 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
         signal: gone.signal,
         body: () => readHttpBody(raw, hold, gone.signal),
         hold,
+        async room(bytes) {
+          const isFree = () => gone.signal.aborted || heldBytes + bytes <= LIMITS.httpBytes.value;
+          // The function has run: what it gave is not thrown away because others are quicker.
+          await until(() => (isFree() ? true : undefined), LIMITS.httpRoomWait.value);
+          hold(bytes);
+        },
       });
       count("answered");
     } catch (thrown) {
       reply = refusalReply(thrown, log);
       count(`failed.${thrown instanceof Refusal ? thrown.status : Fault.from(thrown).name}`);
+    }
+    if (!response.destroyed) {
+      // From here on only the reply is in memory, until the client has read it.
+      heldBytes += reply.body.length - held;
+      held = reply.body.length;
     }
     send(raw, response, reply, isDraining);
   };
@@ -142,11 +157,7 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
     reply.hijack();
     void answer(undefined, request.raw, reply.raw);
   });
-  app.setErrorHandler((error, request, reply) => {
-    reply.hijack();
-    const message = error instanceof Error ? error.message : String(error);
-    send(request.raw, reply.raw, faultReply(new Fault("BadRequest", message)), true);
-  });
+  app.setErrorHandler(refuse);
   app.server.maxConnections = LIMITS.httpConnections.value;
   app.server.on("drop", () => count("connectionsDropped"));
   await app.listen({ host: address.host, port: address.port }).catch((error: unknown) => {
@@ -172,6 +183,17 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
       await app.close();
     },
   };
+}
+
+/** What the library refuses before any route. */
+function refuse(
+  error: unknown,
+  request: { readonly raw: IncomingMessage },
+  reply: { readonly raw: ServerResponse; hijack(): unknown },
+): void {
+  reply.hijack();
+  const message = error instanceof Error ? error.message : String(error);
+  send(request.raw, reply.raw, faultReply(new Fault("BadRequest", message)), true);
 }
 
 /** Throws: what is wrong with a request that no route serves. */

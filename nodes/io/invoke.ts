@@ -14,7 +14,7 @@ import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { showFunction } from "../../protocol/messages/registry.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { BODY_HEADER, dropBody, getBody, putBody } from "./bodies.ts";
-import type { Caller, CallOptions, CallReply } from "./caller.ts";
+import type { CallOptions, CallReply, OwnCaller } from "./caller.ts";
 import { cancelRun } from "./cancel.ts";
 
 /** A function of an account; without qualifier its alias `live`. */
@@ -42,8 +42,8 @@ export interface Invocation {
   readonly signal?: AbortSignal | undefined;
   /** Told of a large body or result: bytes that are through, and in all. */
   readonly onProgress?: ((direction: "up" | "down", done: number, total: number) => void) | undefined;
-  /** Told how large a result is that is about to be read; what it throws ends the call. */
-  readonly onLargeResult?: ((bytes: number) => void) | undefined;
+  /** Told how large a result is that is about to be read, and waited for; what it rejects with ends the call. */
+  readonly onLargeResult?: ((bytes: number) => Promise<void>) | undefined;
   /** Told the subject of the reply, before the call is sent, each time that it is. */
   readonly onReplySubject?: ((subject: string) => void) | undefined;
   /** Whether a call that nobody hears is tried again. Default false. */
@@ -51,7 +51,7 @@ export interface Invocation {
 }
 
 export interface InvokePorts {
-  readonly caller: Caller;
+  readonly caller: Pick<OwnCaller, "call" | "drop">;
   /** Where the function's own time limit is asked for, by those who have the right; undefined: it is not. */
   readonly bus?: Bus | undefined;
 }
@@ -74,7 +74,6 @@ export function openInvoker(ports: InvokePorts): Invoker {
   const send = (order: Invocation, subject: string, body: Uint8Array, options: CallOptions): Promise<CallReply> => {
     const { signal, account } = order;
     if (signal === undefined) return caller.call(subject, body, options);
-    const drop = new AbortController();
     let reply = "";
     let over = false;
     const onReplySubject = (own: string) => {
@@ -86,7 +85,7 @@ export function openInvoker(ports: InvokePorts): Invoker {
       const onAbort = () => {
         isHeard = false;
         reject(cancelledBy(signal));
-        const cancel = cancelRun(caller, account, reply, () => over).then(() => drop.abort());
+        const cancel = cancelRun(caller, account, reply, () => over).then(() => caller.drop(reply));
         cancels.add(cancel);
         void cancel.finally(() => cancels.delete(cancel));
       };
@@ -97,7 +96,7 @@ export function openInvoker(ports: InvokePorts): Invoker {
       // One signal may end any number of calls.
       setMaxListeners(0, signal);
       signal.addEventListener("abort", onAbort, { once: true });
-      caller.call(subject, body, { ...options, signal: drop.signal, onReplySubject }).then(
+      caller.call(subject, body, { ...options, onReplySubject }).then(
         (answer) => {
           end();
           resolve(answer);
@@ -157,7 +156,7 @@ export function openInvoker(ports: InvokePorts): Invoker {
     const check = reply.headers[BODY_HEADER];
     if (check === undefined) return reply;
     try {
-      order.onLargeResult?.(parseBody(check)?.bytes ?? 0);
+      await order.onLargeResult?.(parseBody(check)?.bytes ?? 0);
     } catch (thrown) {
       dropBody(caller, account, check);
       throw thrown;

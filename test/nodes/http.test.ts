@@ -126,30 +126,31 @@ test("a fault of ours is told without what is inside, and logged", async (t) => 
   t.is((JSON.parse(text) as { name: string }).name, "Internal");
 });
 
-test("more requests at a time than may be are refused, and let in again afterwards", async (t) => {
+test("bodies that have no room are refused and results wait for it, and both are let in again afterwards", async (t) => {
   const held: (() => void)[] = [];
   const waiting: HttpRoute = {
     method: "POST",
     path: "/wait",
     async serve(request) {
-      request.hold(LIMITS.httpBytes.value / 4);
+      await request.room(LIMITS.httpBytes.value / 4);
       await new Promise<void>((resolve) => held.push(resolve));
       return { status: 200, headers: {}, body: "" };
     },
   };
-  const { server, ask } = await serve(t, [waiting]);
+  const { server, ask } = await serve(t, [waiting, echo]);
   const first = Array.from({ length: 4 }, () => ask("/wait"));
   await until(() => (held.length === 4 ? true : undefined), "four to wait");
-  const refused = await ask("/wait");
+  const refused = await ask("/echo/x", {}, "POST", "one byte too many");
   t.is(refused.status, 429);
   t.is(refused.headers["retry-after"], "1");
-  for (const release of held) release();
+  const fifth = ask("/wait");
+  for (const release of held.splice(0)) release();
   for (const { status } of await Promise.all(first)) t.is(status, 200);
-  await until(() => (server.counters()["heldBytes"] === 0 ? true : undefined), "nothing to be held");
-  const again = ask("/wait");
-  await until(() => (held.length === 5 ? true : undefined), "another to be let in");
-  held[4]?.();
-  t.is((await again).status, 200);
+  await until(() => (held.length === 1 ? true : undefined), "the fifth to have room", 15_000);
+  held[0]?.();
+  t.is((await fifth).status, 200);
+  await until(() => (server.counters()["heldBytes"] === 0 ? true : undefined), "nothing to be held", 15_000);
+  t.is((await ask("/echo/x", {}, "POST", "again")).text, "again");
 });
 
 test("a client that goes away fires the signal of its request", async (t) => {
@@ -166,4 +167,28 @@ test("a client that goes away fires the signal of its request", async (t) => {
   socket.destroy();
   await until(() => (reason !== undefined ? true : undefined), "the signal");
   t.true(reason instanceof Fault && reason.name === "Cancelled");
+});
+
+test("a client that does not read its reply is disconnected, and what it held is free", async (t) => {
+  t.timeout(60_000);
+  const large: HttpRoute = {
+    method: "POST",
+    path: "/large",
+    serve: async () => ({ status: 200, headers: {}, body: new Uint8Array(LIMITS.largeBody.value) }),
+  };
+  const { port, server } = await serve(t, [large]);
+  const socket = dial(port, "127.0.0.1");
+  t.teardown(() => socket.destroy());
+  socket.pause();
+  socket.write("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+  await until(() => (server.counters()["heldBytes"] === LIMITS.largeBody.value ? true : undefined), "the reply to wait", 15_000);
+  await until(() => (server.counters()["heldBytes"] === 0 ? true : undefined), "the connection to be given up", 45_000);
+  t.is(server.counters()["open"], 0);
+});
+
+test("a path that cannot be decoded is refused like any other", async (t) => {
+  const { ask } = await serve(t, [echo]);
+  const { status, text } = await ask("/echo/%zz");
+  t.is(status, 400);
+  t.is((JSON.parse(text) as { name: string }).name, "BadRequest");
 });
