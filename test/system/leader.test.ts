@@ -14,7 +14,7 @@ import { showFleet } from "../../protocol/messages/fleet.ts";
 import { grantFunctions, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "../support/cluster.ts";
-import { PATIENCE_MS } from "../support/faults.ts";
+import { allGone, PATIENCE_MS, treeBelow } from "../support/faults.ts";
 import { recordLog } from "../support/record-log.ts";
 import { until } from "../support/until.ts";
 
@@ -32,6 +32,8 @@ interface Schedulers {
   successorOf(leader: string): Promise<{ readonly leader: string; readonly at: number }>;
   /** The scheduler's own process, under the one that beats for it. */
   pidOf(scheduler: string): number;
+  /** kill -9, for good: its supervisor starts no other. Resolves when it is gone, and nothing that is asked of any scheduler goes there. */
+  die(scheduler: string): Promise<void>;
   call(n: number): Promise<{ readonly version: number; readonly isDirect: boolean }>;
   deploy(version: number): Promise<readonly string[]>;
   direct(): Promise<unknown>;
@@ -106,6 +108,14 @@ async function start(t: ExecutionContext<never>, options: ClusterOptions, server
       const wrapper = schedulers.get(scheduler)?.pidOf(scheduler);
       for (const { pid, parent } of processTable().values()) if (parent === wrapper) return pid;
       throw new Error(`${scheduler} does not run`);
+    },
+    async die(scheduler) {
+      const pid = all.pidOf(scheduler);
+      const gone = treeBelow(pid);
+      process.kill(pid, "SIGKILL");
+      all.schedulers.get(scheduler)?.kill();
+      await allGone(gone, scheduler);
+      await operator.nc.flush();
     },
     call,
     deploy: async (version) => {
@@ -184,8 +194,7 @@ test("a leader that is killed is followed by another, and deploys hold meanwhile
   const began = performance.now();
   const { result, calls, direct } = await calling(all, async () => {
     const successor = all.successorOf(old);
-    // For good: its supervisor starts no other.
-    all.schedulers.get(old)?.kill();
+    await all.die(old);
     // Its grants stand still, and nobody knows them.
     t.deepEqual(await all.deploy(2), []);
     for (let n = 0; n < 20; n++) t.is((await all.call(n)).version, 2);
@@ -242,9 +251,9 @@ test("on three servers a leader goes on through the loss of the server that keep
   const { cluster } = await jsm.streams.info(`KV_${BUCKET.leases}`);
   const keeping = all.cluster.plan.brokers.findIndex(({ name }) => name === cluster?.leader);
   t.true(keeping >= 0);
+  const lease = await openLease(all.operator.nc, recordLog());
   await all.cluster.kill(keeping);
   const killed = performance.now();
-  const lease = await openLease(all.operator.nc, recordLog());
   const before = await until(() => lease.read("busy"), "the lease", PATIENCE_MS);
   await until(async () => (await lease.read("busy"))?.revision !== before.revision, "a renewal", PATIENCE_MS);
   t.log(`seen: the lease was renewed ${Math.round(performance.now() - killed)} ms after the server that kept it was killed`);
@@ -254,7 +263,7 @@ test("on three servers a leader goes on through the loss of the server that keep
 
   const began = performance.now();
   const successor = all.successorOf(old);
-  all.schedulers.get(old)?.kill();
+  await all.die(old);
   t.log(`seen: another led ${Math.round((await successor).at - began)} ms after the leader was killed`);
   await all.direct();
   t.true((await all.epoch()) > epoch);
@@ -283,7 +292,7 @@ test("calls that wait at a keeper that dies for good wait at the other scheduler
   for (let n = 1; n <= 5; n++) calls.push(call(n));
   await until(async () => (await waiting()) >= 4, "calls that wait at the keeper", PATIENCE_MS);
   const began = performance.now();
-  all.schedulers.get(keeper)?.kill();
+  await all.die(keeper);
   await until(async () => (await waiting()) >= 4, "calls that wait at the other scheduler", PATIENCE_MS);
   t.log(`seen: they waited at the other scheduler ${Math.round(performance.now() - began)} ms after their keeper was killed`);
   t.deepEqual(await Promise.all(calls), ["12000", "1", "2", "3", "4", "5"]);
