@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -53,6 +53,9 @@ const installStamp = () => join(ROOT, "node_modules", ".pilotlight");
 const hashOf = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 function install() {
+  // npm ci empties the directory: through a link it would empty another checkout's.
+  if (lstatSync(join(ROOT, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink())
+    fail("node_modules is a link and does not fit package-lock.json; run npm ci where it leads to, or remove the link");
   say("installing packages (npm ci)");
   run(
     process.platform === "win32" ? "npm.cmd" : "npm",
