@@ -81,7 +81,7 @@ export class Parts {
     this.replies = new Replies(bus, host, counters, () => this.announcements.isLost());
     const { replies } = this;
     this.versions = new Versions((account, name, version) => ports.versions(account, name, version));
-    this.gap = new Gap(clock.now());
+    this.gap = new Gap(clock.now(), bus);
     this.slots = new Slots(functions);
     const { slots } = this;
     this.records = new Records({ host, control, clock, counters });

@@ -50,4 +50,6 @@ export interface Bus {
   send(subject: string, body: Uint8Array, reply?: string, headers?: Readonly<Record<string, string>>): void;
   /** True while connected; judges count another's silence only in such time. */
   readonly connected: boolean;
+  /** For how many ms the broker has owed this connection an answer: what arrives meanwhile may be as old. Absent or 0 where nobody asks. */
+  readonly owedMs?: number;
 }

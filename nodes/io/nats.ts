@@ -42,6 +42,8 @@ export interface ConnectOptions {
    * though the line stands. For the connection by which nodes judge each other. Default false.
    */
   readonly probed?: boolean;
+  /** True: the broker is asked all the time too, but only `owedMs` of the bus tells. Default false. */
+  readonly asks?: boolean;
   /** How often to dial again when the connection is lost; -1: for ever. Default: for ever when patient, else 10 times. */
   readonly reconnects?: number;
   /** What becomes of calls while the connection is away. */
@@ -97,8 +99,9 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     }
   })();
   const services: Service[] = [];
-  const answers = options.probed === true ? probe(nc) : () => true;
-  const bus = openBus(nc, options, () => status.connected && answers(), services);
+  const owedMs = options.probed === true || options.asks === true ? probe(nc) : () => 0;
+  const answers = () => options.probed !== true || owedMs() <= PROBE_LATE_MS;
+  const bus = openBus(nc, options, () => status.connected && answers(), owedMs, services);
   return {
     bus,
     caller,
@@ -120,8 +123,11 @@ const PROBE_MS = 250;
 /** A broker that owes an answer for this long stands still; well below what a host may be silent, and a busy one answers in time. */
 const PROBE_LATE_MS = 400;
 
-/** Tells whether the broker answers. It may hang while its connections stand, and then nobody can be heard. */
-function probe(nc: NatsConnection): () => boolean {
+/**
+ * Tells for how long the broker has owed an answer. It may hang while its connections stand, and then nobody can be heard; and what arrives on a
+ * connection before the answer was sent before it.
+ */
+function probe(nc: NatsConnection): () => number {
   let askedAt: number | undefined;
   const answered = (): void => {
     askedAt = undefined;
@@ -134,8 +140,11 @@ function probe(nc: NatsConnection): () => boolean {
     }
   }, PROBE_MS);
   timer.unref();
-  return () => askedAt === undefined || performance.now() - askedAt <= PROBE_LATE_MS;
+  return () => (askedAt === undefined ? 0 : performance.now() - askedAt);
 }
+
+/** How often the only server is asked whether it is there. */
+const LONELY_PING_MS = 10_000;
 
 function dialOptions(connection: Connection, options: ConnectOptions): ConnectionOptions {
   const { servers, user, password, token, nkeySeed, jwt, creds, tls } = connection;
@@ -144,7 +153,9 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     servers: [...servers],
     name: options.name,
     noAsyncTraces: true,
-    pingInterval: 10_000,
+    // A cut cable closes nothing. With one server only, to dial it again would help nobody, and one that stands still may go on.
+    pingInterval: servers.length > 1 ? LIMITS.brokerPing.value : LONELY_PING_MS,
+    maxPingOut: 2,
     reconnectTimeWait: 100,
     reconnectJitter: 100,
     timeout: 5_000,
@@ -169,7 +180,7 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
   };
 }
 
-function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => boolean, services: Service[]): Bus {
+function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => boolean, owedMs: () => number, services: Service[]): Bus {
   const { log } = options;
   let service: Promise<Service> | undefined;
   const endpoints = new Map<string, number>();
@@ -195,6 +206,9 @@ function openBus(nc: NatsConnection, options: ConnectOptions, connected: () => b
   return {
     get connected() {
       return connected();
+    },
+    get owedMs() {
+      return owedMs();
     },
     listen: (subject, { queue }, listener) => listen(subject, queue, listener),
     send(subject, body, reply, headers) {

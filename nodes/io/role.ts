@@ -72,6 +72,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
         patient: true,
         ordered: true,
         probed: purpose === "control",
+        asks: purpose === "calls",
         onRefused(subject) {
           // Nobody would ever hear of it, or it would hear no answer.
           const { role, node } = settings;

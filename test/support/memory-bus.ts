@@ -16,6 +16,8 @@ export class MemoryBus implements Bus {
   readonly #inbox: string;
   #count = 0;
   #connected = true;
+  /** Tests say for how long the broker owes an answer. */
+  owedMs = 0;
   /** Messages that arrived while the process hung. */
   #piled: (() => void)[] | undefined;
   /** Counts connections: what was on the wire when one was cut is lost with it. */

@@ -132,7 +132,8 @@ export async function writeCluster({
         storeDirectory: join(storage, name),
         users: plan.users,
         system: plan.system,
-        cluster,
+        // One alone would wait for others before JetStream answers.
+        ...(brokers.length > 1 && { cluster }),
         ...(tls && { tls: tlsOf(name) }),
       });
       await replaceFile(file, config);

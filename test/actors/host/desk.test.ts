@@ -293,6 +293,22 @@ test("direct calls that piled up while the process slept end as Unavailable, ord
   t.is(fresh.reply.body, "new");
 });
 
+test("what a cut cable held back is not run: direct calls end as Unavailable and orders are refused until the broker's answer has come", async (t) => {
+  const r = await rig(t);
+  await ready(r, "echo", "x");
+  await r.grant("echo", { lifeMs: 60_000 });
+  r.bus.owedMs = LIMITS.clockGap.value + 1;
+  const held = r.direct("echo", "old");
+  const ordered = r.call("echo", "hot", "old");
+  await r.clock.settle();
+  t.is(held.reply.header("Pilot-Error"), "Unavailable");
+  t.is(ordered.refused, "queue-full");
+  r.bus.owedMs = 0;
+  const fresh = r.direct("echo", "new");
+  await r.clock.settle();
+  t.is(fresh.reply.body, "new");
+});
+
 test("a host on a broker that would not drop it when hung takes no grant", async (t) => {
   const r = await rig(t, { answersDirectly: false });
   t.deepEqual(await r.grant("echo"), ["main.echo"]);
