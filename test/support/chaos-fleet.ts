@@ -8,7 +8,7 @@ import type { RunningNodes } from "../../nodes/run/node-run.ts";
 import type { NodeRole } from "../../protocol/subjects.ts";
 import { type ChaosCall, type Excuse, HELD_MS } from "./chaos-load.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
-import { PATIENCE_MS, spawnerOf } from "./faults.ts";
+import { keepLogs, PATIENCE_MS, spawnerOf } from "./faults.ts";
 import { until } from "./until.ts";
 
 const UNWATCHED = fileURLToPath(new URL("./unwatched-node.js", import.meta.url));
@@ -27,8 +27,8 @@ const MOST_ENDS = 4;
 const ENDS_WINDOW_MS = 30_000;
 /** A direct call this young may not have been reported yet: the promise is 250 ms, and the machine may be slow. */
 const YOUNG_MS = 1_500;
-/** The broker sees the end of a process at once, of a stopped one after its two unanswered pings (2 s); the machine may be slow. */
-const NOTICED_MS = { ended: 1_500, stopped: 4_500 };
+/** The broker sees the end of a process at once, of a stopped one after two unanswered pings (3 s, seen up to 4); the machine may be slow. */
+const NOTICED_MS = { ended: 1_500, stopped: 6_000 };
 
 export type How = "kill" | "nap" | "sleep" | "broker kill" | "broker restart";
 export interface Blow {
@@ -51,6 +51,12 @@ export interface ChaosFleet {
 /** Nodes sit in wrappers that beat in their place, so that one that sleeps is not killed by its supervisor. */
 export async function startChaosFleet(t: ExecutionContext): Promise<ChaosFleet> {
   const cluster = await startCluster(t, { brokers: 3 });
+  t.teardown(() =>
+    keepLogs(
+      cluster.directory,
+      NODES.map(([role, name]) => `${role} ${name}/logs`),
+    ),
+  );
   const running = new Map<string, RunningNodes>();
   for (const [role, name] of NODES)
     running.set(
@@ -157,16 +163,17 @@ async function metaLeader({ plan, url }: Cluster): Promise<string | undefined> {
 export function excuseOf({ how, victim, at, backAt }: Blow): Excuse {
   const noticed = Math.min(backAt, at + (how === "nap" || how === "sleep" ? NOTICED_MS.stopped : NOTICED_MS.ended));
   const why = `${how} of ${victim}`;
-  const none: Excuse = { why, covers: () => false };
+  const none: Excuse = { why, at, covers: () => false };
   // What was on its way through a server when it ended; on others nobody lost anything.
   if (how === "broker kill" || how === "broker restart")
-    return { why, covers: (call) => call.at <= at + NOTICED_MS.ended && call.endedAt > at };
+    return { why, at, covers: (call) => call.at <= at + NOTICED_MS.ended && call.endedAt > at };
   // What one frontend alone held dies with it; what came to one that sleeps is ended by it when it wakes, unless it slept too long.
-  if (victim.startsWith("frontend-") && how !== "nap") return { why, covers: (call) => call.at <= noticed && at - call.at <= HELD_MS };
+  if (victim.startsWith("frontend-") && how !== "nap") return { why, at, covers: (call) => call.at <= noticed && at - call.at <= HELD_MS };
   // Direct calls too young to be known to anybody else, and those that the broker still sent there; `placed` and `long` are never direct.
   if (victim.startsWith("host-") && how !== "nap")
     return {
       why,
+      at,
       covers: (call: ChaosCall) => call.kind !== "placed" && call.kind !== "long" && call.at <= noticed && at - call.at <= YOUNG_MS,
     };
   return none;

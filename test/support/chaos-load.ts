@@ -19,6 +19,7 @@ const CALLER_MS = 20_000;
 const LONG_MS = 2_500;
 /** What may be said to a caller under deaths. */
 const TYPED = new Set(["InstanceLost", "Throttled", "Unavailable"]);
+const PASSED_ON = /\b(InstanceLost|Throttled|Unavailable)\b/;
 /** Two clocks of one machine, and a message on its way. */
 const SLACK_MS = 300;
 
@@ -36,6 +37,8 @@ export interface ChaosCall {
 /** A span in which calls of some kinds may hear nothing, and why. */
 export interface Excuse {
   readonly why: string;
+  /** When it began. */
+  readonly at: number;
   covers(call: ChaosCall): boolean;
 }
 
@@ -43,8 +46,8 @@ export interface ChaosLoad {
   readonly calls: readonly ChaosCall[];
   /** Ends of all calls that were made from this time on, counted by name. */
   tally(from?: number, to?: number): Record<string, number>;
-  /** Sentences on what must not be; empty is good. */
-  wrong(excuses: readonly Excuse[]): string[];
+  /** Sentences on what must not be, of calls made from this time on; empty is good. */
+  wrong(excuses: readonly Excuse[], from: number): string[];
   /** No further calls; resolves when all have ended. */
   stop(): Promise<void>;
 }
@@ -130,10 +133,19 @@ export async function startChaos(
     const what = `call ${call.n} of ${call.kind}`;
     if (begun.length > 1 && call.kind !== "again") return `${what} ran ${begun.length} times`;
     if (call.end === "") return undefined;
-    if (call.end === "silence") return excuses.some((excuse) => excuse.covers(call)) ? undefined : `${what} heard nothing`;
+    if (call.end === "silence") {
+      if (excuses.some((excuse) => excuse.covers(call))) return undefined;
+      const near = excuses
+        .filter(({ at }) => Math.abs(call.at - at) < CALLER_MS)
+        .map(({ at, why }) => `${Math.round(call.at - at)} ms after the ${why}`);
+      return `${what}, made ${near.join(", ")}, heard nothing`;
+    }
+    // A function that calls another passes on what it heard.
+    if (call.kind === "nested" && call.end === "HandlerError" && PASSED_ON.test(call.message)) return undefined;
     if (call.end === undefined || !TYPED.has(call.end)) return `${what} ended as ${call.end}: ${call.message}`;
     // What may still run when its caller is told of a loss had begun before.
-    const stale = begun.filter((at) => at > call.endedAt + SLACK_MS);
+    // What it called while it ran is its own doing, and may be delayed with its host.
+    const stale = call.kind === "nested" ? [] : begun.filter((at) => at > call.endedAt + SLACK_MS);
     return stale.length > 0
       ? `${what} began to run ${Math.round((stale[0] ?? 0) - call.endedAt)} ms after it had ended as ${call.end}`
       : undefined;
@@ -149,7 +161,7 @@ export async function startChaos(
       }
       return counts;
     },
-    wrong: (excuses) => calls.flatMap((call) => faultOf(call, excuses) ?? []),
+    wrong: (excuses, from) => calls.filter(({ at }) => at >= from).flatMap((call) => faultOf(call, excuses) ?? []),
     async stop() {
       clearInterval(timer);
       await Promise.all(open);

@@ -2,8 +2,9 @@
  * What tests of faults share: a function that tells of each of its runs, the processes behind a node, killing them,
  * and what may be left of them.
  */
+import { cpSync, existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { processTable, startTime, treeOf } from "../../nodes/io/sandbox/process-table.ts";
 import type { Ended, Platform } from "./platform.ts";
 import { until } from "./until.ts";
@@ -141,4 +142,12 @@ export async function groupRoot(processes: readonly Known[]): Promise<string | u
     if (found?.[1] !== undefined) return join("/sys/fs/cgroup/memory", found[1]);
   }
   return undefined;
+}
+
+/** Where PILOT_KEEP_LOGS names a folder, these folders or files of a temporary directory outlive it: for a failure that comes rarely. */
+export function keepLogs(directory: string, names: readonly string[]): void {
+  const folder = process.env["PILOT_KEEP_LOGS"];
+  if (folder === undefined || folder === "") return;
+  for (const name of names)
+    if (existsSync(join(directory, name))) cpSync(join(directory, name), join(folder, basename(directory), name), { recursive: true });
 }

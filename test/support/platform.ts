@@ -2,8 +2,6 @@
  * The whole platform for one test file: broker, scheduler, frontend and host as real processes on a fresh store,
  * an operator's connection, and an anonymous caller's, as any NATS client has it.
  */
-import { cpSync, existsSync } from "node:fs";
-import { basename, join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { type Publication, publish } from "../../cli/publish.ts";
 import { bundleSource, makeBundle } from "../../nodes/io/bundle/index.ts";
@@ -15,6 +13,7 @@ import { Fault } from "../../protocol/errors.ts";
 import { showFleet } from "../../protocol/messages/fleet.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
+import { keepLogs } from "./faults.ts";
 
 /** How a call ended, with what its reply said of the placement. */
 export interface Ended {
@@ -43,13 +42,6 @@ export interface Platform {
 }
 type Fleet = ReturnType<typeof showFleet.reply.parse>;
 
-/** Where PILOT_KEEP_LOGS names a folder, the nodes' logs outlive a temporary store: for a failure that comes rarely. */
-function keepLogs(store: string): void {
-  const folder = process.env["PILOT_KEEP_LOGS"];
-  for (const logs of folder === undefined ? [] : ["logs", "broker/server.log"])
-    if (existsSync(join(store, logs))) cpSync(join(store, logs), join(folder ?? "", basename(store), logs), { recursive: true });
-}
-
 /** Starts it; `stop` ends it. With `t`, it is stopped when the test is over. */
 export async function startPlatform(options: UpOptions = {}, t?: ExecutionContext): Promise<Platform> {
   const running = await up({ temporary: true, port: 0, warm: { node: 2, python: 1 }, ...options });
@@ -75,7 +67,7 @@ export async function startPlatform(options: UpOptions = {}, t?: ExecutionContex
 
   const stop = async () => {
     await Promise.all([operator.close(), anonymous.close()]);
-    keepLogs(running.store);
+    keepLogs(running.store, ["logs", "broker/server.log"]);
     await running.stop();
   };
   t?.teardown(stop);

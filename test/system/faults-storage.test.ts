@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
+import { bundleSource } from "../../nodes/io/bundle/index.ts";
 import { resolveConnection } from "../../nodes/io/context.ts";
 import { up } from "../../nodes/up.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -128,5 +129,33 @@ root(
     );
     const log = readFileSync(join(store, "logs", "host-1.log"), "utf8");
     t.notRegex(log, /"level":60/, "no node died of it");
+  },
+);
+
+test.serial(
+  "code that is missing in the store under a deployed version: hosts that have it go on, others end as CodeUnavailable, and a deploy repairs it",
+  async (t) => {
+    t.timeout(120_000);
+    const platform = await startPlatform({ warm: { node: 2, python: 0 } }, t);
+    const source = `${WORK}\n// its own`;
+    const { digest } = await bundleSource(source, "node");
+    await platform.deploy("cached", source);
+    await servesAgain(platform, "cached", 1);
+    const fresh = `${WORK}\n// never called`;
+    const { digest: other } = await bundleSource(fresh, "node");
+    await platform.deploy("fresh", fresh);
+    const manager = await platform.operator.nc.jetstreamManager();
+    // As an operator would who clears up by hand, or a store that was restored without it.
+    for (const one of [digest, other]) {
+      const name = Buffer.from(one).toString("base64");
+      await manager.streams.purge("OBJ_pilot_code", { filter: `$O.pilot_code.M.${name}` });
+      await manager.streams.purge("OBJ_pilot_code", { filter: `$O.pilot_code.C.${one}` });
+    }
+    for (let n = 2; n < 6; n++) t.is((await platform.call("cached", { n })).error, undefined);
+    const ended = await platform.call("fresh", { n: 10 }, {}, PATIENCE_MS);
+    t.is(ended.error, "CodeUnavailable", ended.message);
+    t.is((await platform.call("cached", { n: 6 })).error, undefined, "others do not notice");
+    await platform.deploy("fresh", fresh);
+    await servesAgain(platform, "fresh", 11);
   },
 );
