@@ -145,6 +145,8 @@ function probe(nc: NatsConnection): () => number {
 
 /** How often the only server is asked whether it is there. */
 const LONELY_PING_MS = 10_000;
+/** How long the only server may take to greet. */
+const LONELY_DIAL_MS = 5_000;
 
 function dialOptions(connection: Connection, options: ConnectOptions): ConnectionOptions {
   const { servers, user, password, token, nkeySeed, jwt, creds, tls } = connection;
@@ -158,7 +160,8 @@ function dialOptions(connection: Connection, options: ConnectOptions): Connectio
     maxPingOut: 2,
     reconnectTimeWait: 100,
     reconnectJitter: 100,
-    timeout: 5_000,
+    // The library dials the server that was lost first, and one behind a cut cable never refuses.
+    timeout: servers.length > 1 ? LIMITS.brokerDial.value : LONELY_DIAL_MS,
     maxReconnectAttempts: options.reconnects ?? (options.patient === true ? -1 : 10),
     reconnect: options.reconnects !== 0,
     noRandomize: options.ordered === true,
