@@ -302,6 +302,7 @@ export const LIMITS = {
     "ms",
     "how often a connection that knows several servers asks its own for a sign of life; two that are not answered make it dial another",
   ),
+  brokerDial: limit(2_000, "ms", "how long one of several servers may take to greet a connection before the next is dialled"),
   connectionClose: limit(2_000, "ms", "how long closing a connection in order may wait for the broker, else it is cut"),
   nodeBeat: limit(250, "ms", "how often a node tells its supervisor that its event loop runs"),
   nodeLog: limit(8 * MiB, "bytes", "log file of one node; one older file is kept"),
