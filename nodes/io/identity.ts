@@ -14,6 +14,7 @@ import { whoIs } from "../../protocol/messages/node.ts";
 import type { NodeRole } from "../../protocol/subjects.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { systemClock } from "./clock.ts";
+import { flushed } from "./flushed.ts";
 import type { Connected } from "./nats.ts";
 
 /** Ages that differ by less are alike, since a message takes its time: then the ids of the lives decide, for both sides in the same way. */
@@ -69,6 +70,8 @@ export async function claimId(
   });
   const tell = (): void => bus.send(whoIs.subject(node), encode({ life, ageMs: ageMs() }));
   tell();
+  // Whoever asks from now on is heard: the broker knows the subscription.
+  await flushed(nc);
   const timer = systemClock.every(LIMITS.idAgain.value, tell);
   return { stop: () => timer.cancel() };
 }
