@@ -140,3 +140,28 @@ test("wall clocks of all nodes that jump by an hour back and forth change nothin
   t.is(hosts.length, 1);
   t.deepEqual(silent, []);
 });
+
+test("a host whose wall clock is an hour ahead: calls, limits, grants and deploys are as on any other", async (t) => {
+  const platform = await startPlatform({ hosts: 2, warm: { node: 2, python: 0 }, entry: () => support("wrong-clock-node") }, t);
+  const { runs, direct } = await ready(platform);
+  await direct();
+  const numbers = Array.from({ length: 60 }, (_, at) => at + 1);
+  const ends = await Promise.all(
+    numbers.map((n) => platform.call(n % 2 === 0 ? "direct" : "placed", { n, ms: 300 + (n % 5) * 100 }, PATIENT, PATIENCE_MS)),
+  );
+  for (const ended of ends) t.is(ended.error, undefined, ended.message);
+  const off = ends.filter(({ headers }) => Number((headers["Pilot-Times"] ?? "").split(";")[2]) > Date.now() + 1_800_000).length;
+  t.log(`seen: ${off} of ${ends.length} calls ran on the host whose clock is wrong`);
+  t.true(off > 0, "it served");
+  t.deepEqual(
+    numbers.filter((n) => runs.get(n) !== 1),
+    [],
+  );
+  const late = await Promise.all([70, 71, 72, 73].map((n) => platform.call("placed", { n, ms: 5_000 }, { "Pilot-Timeout": "1000" })));
+  for (const { error } of late) t.is(error, "TimedOut");
+  await platform.deploy("direct", WORK.replace("return { n }", "return { n, version: 2 }"), { settings: { class: "busy" } });
+  for (let nth = 0; nth < 20; nth++) t.deepEqual((await platform.call("direct", { n: 0 })).value, { n: 0, version: 2 });
+  const { hosts, silent } = await platform.fleet();
+  t.is(hosts.length, 2);
+  t.deepEqual(silent, []);
+});
