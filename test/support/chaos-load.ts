@@ -14,7 +14,7 @@ export const KINDS = ["direct", "placed", "long", "nested", "pair", "again", "sn
 export type Kind = (typeof KINDS)[number];
 
 /** How long a call may wait for a place, and its caller for a reply. */
-export const PLACE_MS = 8_000;
+const PLACE_MS = 8_000;
 const CALLER_MS = 20_000;
 const LONG_MS = 2_500;
 /** What may be said to a caller under deaths. */
