@@ -66,6 +66,18 @@ test("a deploy recalls the grants of a leader that has died", async (t) => {
   await only(2);
 });
 
+test("a deploy recalls the grants of a leader that has died, also from a host that was cut off just then", async (t) => {
+  const { world, deploy, only, leader } = await busyWorld(t);
+  // What others may have given before this scheduler began has run out.
+  await only(1);
+  world.kill(leader.id);
+  for (const { host, node } of world.of("host")) if ((host?.describe().grants.length ?? 0) > 0) node.cut(LIMITS.hostSilence.value - 700);
+  await world.clock.advance(100);
+  const unconfirmed = await deploy(2);
+  if (unconfirmed?.length === 0) await only(2);
+  else t.fail(`unconfirmed: ${unconfirmed?.join()}`);
+});
+
 test("a deploy recalls the grants of a leader that was followed a moment ago", async (t) => {
   const { world, deploy, only, leader } = await busyWorld(t);
   world.kill(leader.id);

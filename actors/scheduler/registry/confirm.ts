@@ -3,6 +3,8 @@
  *
  * C1  All nodes are asked in parallel, for LIMITS.deployAcknowledge together; one that cannot be reached is asked again meanwhile.
  * C2  A node that is no longer alive is not waited for; one that appears meanwhile is asked too.
+ * C3  When a scheduler is lost that had not answered, the other schedulers are asked again: while it counted as alive they left to it what
+ *     it had given to hosts.
  */
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
@@ -37,6 +39,9 @@ class Round {
   readonly #until: number;
   readonly #asked = new Set<string>();
   readonly #answered = new Set<string>();
+  #schedulers: readonly string[] = [];
+  /** How often schedulers were asked anew. */
+  #anew = 0;
   readonly #ticks;
   #over = false;
 
@@ -57,6 +62,7 @@ class Round {
   /** Asks whom it has not asked, and ends when nobody is left to wait for or the time is over. */
   look(): void {
     if (this.#over) return;
+    this.#lookAtSchedulers();
     const open = this.#wanted().filter((node) => !this.#answered.has(node));
     const left = this.#until - this.#ports.clock.now();
     if (open.length === 0 || left <= 0) {
@@ -69,17 +75,34 @@ class Round {
     for (const node of open) if (!this.#asked.has(node)) this.#ask(node, left);
   }
 
+  #lookAtSchedulers(): void {
+    const { schedulers } = this.#ports.live();
+    if (this.#schedulers.some((node) => !schedulers.includes(node) && !this.#answered.has(node))) {
+      this.#anew++;
+      for (const node of schedulers) {
+        this.#asked.delete(node);
+        this.#answered.delete(node);
+      }
+    }
+    this.#schedulers = schedulers;
+  }
+
   #ask(node: string, left: number): void {
     this.#asked.add(node);
     const { version, ...forAll } = this.#written;
-    const body = version && this.#ports.live().schedulers.includes(node) ? this.#written : forAll;
+    const isScheduler = this.#ports.live().schedulers.includes(node);
+    const body = version && isScheduler ? this.#written : forAll;
+    const anew = this.#anew;
     // The same but for readonly.
     this.#ports.bus.ask(syncNode, [node], body as ReturnType<typeof syncNode.request.parse>, left).then(
       () => {
+        // It has been asked again since.
+        if (isScheduler && anew !== this.#anew) return;
         this.#answered.add(node);
         this.look();
       },
       (thrown: unknown) => {
+        if (isScheduler && anew !== this.#anew) return;
         this.#asked.delete(node); // the next tick asks again, while there is time
         this.#ports.log.debug("a node did not confirm a change", { node, error: Fault.from(thrown).message });
       },

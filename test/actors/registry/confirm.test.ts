@@ -46,6 +46,26 @@ test("a node that is declared dead meanwhile is not waited for", async (t) => {
   t.deepEqual(answer?.unconfirmed, []);
 });
 
+test("when a scheduler is lost that had not answered, the others are asked again, also one that is still busy with the first time", async (t) => {
+  const { deploy, node, clock, live, broker } = await world({ frontends: 1, schedulers: 3 });
+  const [one = "", two = "", lost = ""] = live.schedulers;
+  node(lost).bus.hang();
+  let nth = 0;
+  broker.fault = (packet) => (packet.subject === `_pilot.node.${two}.sync` && nth++ === 0 ? 600 : undefined);
+  let answer: { unconfirmed: string[] } | undefined;
+  void deploy("f").then((given) => {
+    answer = given;
+  });
+  await clock.advance(300);
+  t.is(node(one).synced.length, 1);
+  live.schedulers = [one, two];
+  await clock.advance(LIMITS.confirmRetry.value);
+  t.deepEqual(answer?.unconfirmed, []);
+  t.is(node(one).synced.length, 2);
+  t.is(node(two).synced.length, 1);
+  t.is(node("frontend-0").synced.length, 1);
+});
+
 test("a live node whose connection is cut for a moment is asked again", async (t) => {
   const { deploy, node, clock } = await world({ frontends: 2 });
   node("frontend-1").bus.disconnect();
