@@ -69,7 +69,7 @@ export class Container implements ContainerListener {
   cpuAtStart = -1;
   requests = 0;
   /** The large body of the running call: on its way from the store until the call has `begun`, then into the container. */
-  large: { readonly fetch: Fetch; begun: boolean } | undefined = undefined;
+  large: { readonly fetch: Fetch; begun: boolean; isWritten: boolean } | undefined = undefined;
   readonly #owner: ContainerOwner;
   #numbers = 0;
 

@@ -2,7 +2,7 @@
  * What running functions ask of their host: to call another function, to publish, to keep a value. Done in the
  * account's name, bounded, and only while the call that asks is running.
  */
-import { BODY_HEADER, formatBody, parseBody } from "../../protocol/bodies.ts";
+import { BODY_HEADER, type BodyRef, formatBody, parseBody } from "../../protocol/bodies.ts";
 import { joinHead } from "../../protocol/codec.ts";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
 import { type ContextRequest, FRAME } from "../../protocol/frames.ts";
@@ -16,7 +16,7 @@ import type { Clock } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 import type { Container } from "./container.ts";
 import type { Counters } from "./counters.ts";
-import type { LargeBodies } from "./large-bodies.ts";
+import type { Fetch, LargeBodies } from "./large-bodies.ts";
 import type { DataStore } from "./ports.ts";
 
 const encoder = new TextEncoder();
@@ -29,6 +29,8 @@ interface Nested {
   readonly container: Container;
   readonly call: Call;
   readonly id: number;
+  /** Its large body, once that is in the store. */
+  sent: BodyRef | undefined;
 }
 
 export interface RequestsPorts {
@@ -47,6 +49,8 @@ export class Requests {
   readonly #ports: RequestsPorts;
   readonly #inbox: string;
   readonly #nested = new Map<number, Nested>();
+  /** Large answers that are being read, and for whom. */
+  readonly #coming = new Map<Fetch, Container>();
   readonly #subscription: Subscription;
   #next = 1;
 
@@ -95,6 +99,7 @@ export class Requests {
   left(container: Container): void {
     container.requests = 0;
     for (const [number, nested] of this.#nested) if (nested.container === container) this.#nested.delete(number);
+    for (const [fetch, wanting] of this.#coming) if (wanting === container) fetch.end();
   }
 
   close(): Promise<void> {
@@ -121,7 +126,7 @@ export class Requests {
     }
     const number = this.#next++;
     container.requests++;
-    this.#nested.set(number, { container, call, id: frame.id });
+    this.#nested.set(number, { container, call, id: frame.id, sent: undefined });
     const handed: HandedCall = {
       account,
       function: name,
@@ -135,7 +140,9 @@ export class Requests {
     if (payload.length <= BODY_LIMIT) return this.#send(number, handed, payload);
     this.#ports.bodies.store(account, payload).then(
       (ref) => {
-        if (!this.#nested.has(number)) return this.#ports.bodies.drop(account, ref);
+        const nested = this.#nested.get(number);
+        if (nested === undefined) return this.#ports.bodies.drop(account, ref);
+        nested.sent = ref;
         this.#send(number, { ...handed, headers: { ...handed.headers, [BODY_HEADER]: formatBody(ref) } }, NOTHING);
       },
       (thrown: unknown) => {
@@ -154,7 +161,9 @@ export class Requests {
   /** No frontend is there. `reply` is the inbox behind the back subject. */
   undelivered(reply: string): void {
     const nested = this.#take(reply);
-    if (nested) this.#refuse(nested.container, nested.id, new Fault("Unavailable", "no frontend answers"));
+    if (!nested) return;
+    this.#unsend(nested);
+    this.#refuse(nested.container, nested.id, new Fault("Unavailable", "no frontend answers"));
   }
 
   #answered(message: Message): void {
@@ -163,10 +172,16 @@ export class Requests {
     const { container, id } = nested;
     const error = message.header("Pilot-Error");
     const claim = message.header(BODY_HEADER);
+    if (error !== undefined || message.status === 503) this.#unsend(nested);
     if (claim !== undefined) this.#fetch(nested, claim);
     else if (message.status === 503) this.#refuse(container, id, new Fault("Unavailable", "no frontend answers"));
     else if (error === undefined) this.#answer(container, id, message.body);
     else this.#refuse(container, id, new Fault(isErrorName(error) ? error : "Internal", message.header("Nats-Service-Error") ?? error));
+  }
+
+  /** Its call failed, perhaps before it ran: nobody needs its body any more. */
+  #unsend({ call, sent }: Nested): void {
+    if (sent !== undefined) this.#ports.bodies.drop(call.slot.account, sent);
   }
 
   /** The answer is large: it is read before the function has it, and the request stays open meanwhile. */
@@ -180,15 +195,22 @@ export class Requests {
     }
     container.requests++;
     const fetch = bodies.fetch(account, ref);
+    this.#coming.set(fetch, container);
     const settle = (act: () => void): void => {
-      if (container.call !== call) return fetch.end();
+      this.#coming.delete(fetch);
+      if (container.call !== call) {
+        fetch.end();
+        return bodies.drop(account, ref);
+      }
       container.requests--;
       act();
     };
     fetch.body.then(
       (body) => {
-        bodies.drop(account, ref);
-        settle(() => container.box.send(FRAME.answer, 0, id, NOTHING, body, () => fetch.end()));
+        settle(() => {
+          bodies.drop(account, ref);
+          container.box.send(FRAME.answer, 0, id, NOTHING, body, () => fetch.end());
+        });
       },
       (thrown: unknown) => settle(() => this.#refuse(container, id, Fault.from(thrown))),
     );

@@ -63,7 +63,7 @@ export class Runner {
   /** The container is the call's while its body is read from the store; that is no run time, and nothing is sent ahead into it. */
   #fetch(container: Container, call: Call, claim: BodyRef): void {
     const { bodies, clock } = this.#ports;
-    const large = { fetch: bodies.fetch(call.slot.account, claim), begun: false };
+    const large = { fetch: bodies.fetch(call.slot.account, claim), begun: false, isWritten: false };
     container.state = "busy";
     container.call = call;
     // No frame of the container can be about the call before it was sent.
@@ -86,7 +86,10 @@ export class Runner {
         this.#begin(
           container,
           call,
-          sendLarge(container, call, body, clock, () => large.fetch.end()),
+          sendLarge(container, call, body, clock, () => {
+            large.isWritten = true;
+            large.fetch.end();
+          }),
         );
       },
       (fault: unknown) => {
@@ -199,18 +202,21 @@ export class Runner {
   }
 
   result(container: Container, payload: Uint8Array): void {
+    const isUnread = leftUnread(container);
     const call = this.#finish(container);
     if (!call) return;
     this.#outcomes.succeed(call, payload);
-    this.free(container);
+    if (isUnread) this.#ports.discard(container);
+    else this.free(container);
   }
 
   failed(container: Container, isBadResult: boolean, thrown: Thrown): void {
+    const isUnread = leftUnread(container);
     const call = this.#finish(container);
     if (!call) return;
     this.#outcomes.failed(call, isBadResult, thrown);
     // Its process is ending by itself: the next call must not meet it.
-    if (DYING.test(thrown.message)) this.#ports.discard(container);
+    if (isUnread || DYING.test(thrown.message)) this.#ports.discard(container);
     else this.free(container);
   }
 
@@ -259,8 +265,11 @@ export class Runner {
     const { large } = container;
     if (large !== undefined) {
       container.large = undefined;
-      large.fetch.end();
-      if (!large.begun) return call;
+      // What is on its way into the container counts until it has been read, or the container is gone.
+      if (!large.begun) {
+        large.fetch.end();
+        return call;
+      }
     }
     call.slot.stats.ran(this.#ports.clock.now() - container.startedAt, call.startedAt - call.receivedAt);
     if (container.insideUs >= 0) call.slot.stats.ranInside(container.insideUs / 1_000);
@@ -304,3 +313,9 @@ export class Runner {
     return true;
   }
 }
+
+/**
+ * True when the container has not read the large body of its call. One that answers all the same is not used again: what it leaves would
+ * stay in this process for as long as it lives.
+ */
+const leftUnread = ({ large }: Container): boolean => large?.begun === true && !large.isWritten;

@@ -77,6 +77,8 @@ export class FakeContainer implements SandboxedContainer {
   readonly #behind: Frame[] = [];
   /** Bytes on their way in. */
   #waiting = 0;
+  /** Who waits to hear that they are in, or never will be. */
+  readonly #unwritten = new Set<() => void>();
 
   constructor(of: FakeContainerOf) {
     this.#of = of;
@@ -94,10 +96,12 @@ export class FakeContainer implements SandboxedContainer {
 
   send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
     const bytes = join(frameHead(type, flags, id, extra, payload.length), payload);
+    if (this.#ended) written?.();
+    else if (written !== undefined) this.#unwritten.add(written);
     this.#waiting += bytes.length;
     this.#later(() => {
       this.#waiting -= bytes.length;
-      written?.();
+      if (written !== undefined && this.#unwritten.delete(written)) written();
       this.#fromAgent.feed(bytes);
     });
     return this.#waiting <= HIGH_WATER;
@@ -135,6 +139,8 @@ export class FakeContainer implements SandboxedContainer {
     this.#ended ??= new Promise((resolve) => {
       this.#of.gone();
       this.#of.clock.soon(() => {
+        for (const written of this.#unwritten) written();
+        this.#unwritten.clear();
         this.#listener?.ended(cause, this.#printed.slice(-4_096));
         resolve();
       });

@@ -63,18 +63,25 @@ export class Channel {
 
   /**
    * Sends one frame; false when more than the high-water mark is already waiting. The payload must not change afterwards.
-   * `written`, for payloads above 2 KiB: told when it has left this process, or will not.
+   * `written`: told when the payload has left this process, or will not; at once where the channel is closed.
    */
   send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
-    if (!this.#open) return false;
+    if (!this.#open) {
+      written?.();
+      return false;
+    }
     const socket = this.#socket;
     const head = frameHead(type, flags, id, extra, payload.length);
     this.#gather();
-    if (payload.length === 0) return this.#sent(socket.write(head));
+    if (payload.length === 0) {
+      written?.();
+      return this.#sent(socket.write(head));
+    }
     if (payload.length <= SMALL) {
       const whole = new Uint8Array(head.length + payload.length);
       whole.set(head);
       whole.set(payload, head.length);
+      written?.();
       return this.#sent(socket.write(whole));
     }
     socket.write(head);

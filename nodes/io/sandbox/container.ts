@@ -68,7 +68,10 @@ export class Container implements SandboxedContainer {
   }
 
   send(type: number, flags: number, id: number, extra: Uint8Array, payload: Uint8Array, written?: () => void): boolean {
-    return this.#body.channel?.send(type, flags, id, extra, payload, written) ?? false;
+    const { channel } = this.#body;
+    if (channel !== undefined) return channel.send(type, flags, id, extra, payload, written);
+    written?.();
+    return false;
   }
 
   limit(limits: ContainerLimits): void {

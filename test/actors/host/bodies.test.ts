@@ -312,3 +312,76 @@ test("a function sends a large body to another and gets a large answer, both by 
     t.is(again.reply.body, "BodyUnavailable", value);
   }
 });
+
+test("a container that answers without having read its large body is not used again, and the room is free once it is gone", async (t) => {
+  const r = await rig(t, {}, { digest });
+  const start = r.sandbox.start.bind(r.sandbox);
+  const unread: (() => void)[] = [];
+  Object.assign(r.sandbox, {
+    start: async (...order: Parameters<typeof start>) => {
+      const box = await start(...order);
+      const send = box.send.bind(box);
+      // The host's side of a socket that the other end reads only as far as it must.
+      box.send = (type, flags, id, extra, payload, written) => {
+        if (written !== undefined) unread.push(written);
+        return send(type, flags, id, extra, payload);
+      };
+      return box;
+    },
+  });
+  const ref = await stored(r, randomBytes(5 * MiB));
+  const sent = r.call("digest", "cold", "", { bodyRef: ref, waitMs: 10_000 });
+  await r.clock.advance(200);
+  t.is(sent.reply.error, undefined);
+  t.is(unread.length, 1);
+  t.is(r.host.held()["bodyBytes"], ref.bytes);
+  t.false(r.instances.some(({ containers }) => containers.some(({ calls = 0 }) => calls > 0)));
+  unread[0]?.();
+  t.is(r.host.held()["bodyBytes"], 0);
+});
+
+test("a large answer for which its call does not wait any more takes no room, and is removed", async (t) => {
+  const leaves: FakeProgram = {
+    run: async (_, context) => {
+      void context.call("other").catch(() => undefined);
+      await context.sleep(100);
+      return bytesOf("left");
+    },
+  };
+  const r = await rig(t, {}, { leaves });
+  r.withDesk();
+  const sent = r.call("leaves", "warm", "x");
+  await r.clock.settle();
+  const ref = await stored(r, randomBytes(7 * MiB));
+  const open = closeStore(r);
+  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
+  r.outside.send(inbox, new Uint8Array(), "", { [BODY_HEADER]: `${ref.id};${ref.parts};${ref.bytes};${ref.sha256}` });
+  await r.clock.settle();
+  t.is(r.host.held()["bodyBytes"], ref.bytes);
+  await r.clock.advance(150);
+  t.is(sent.reply.body, "left");
+  t.is(r.host.held()["bodyBytes"], 0);
+  open();
+  await r.clock.settle();
+  t.is(r.bodies.parts.get(`main.${ref.id}.0`)?.length, 0);
+});
+
+test("the large body of a nested call that failed is removed, since it may never have run", async (t) => {
+  const asks: FakeProgram = {
+    run: async (_, context) => {
+      const answer = await context.call("nobody", new Uint8Array(6 * MiB)).catch((error: Error) => bytesOf(error.name));
+      return answer.slice();
+    },
+  };
+  const r = await rig(t, {}, { asks });
+  r.withDesk();
+  const sent = r.call("asks", "warm", "x");
+  await r.clock.settle();
+  const claim = parseBody(r.toDesk[0]?.handed.headers[BODY_HEADER] ?? "");
+  t.is(r.bodies.parts.get(`main.${claim?.id}.0`)?.length, LIMITS.bodyPart.value);
+  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
+  r.outside.send(inbox, new Uint8Array(), "", { "Pilot-Error": "FunctionNotFound", "Nats-Service-Error": "no such function" });
+  await r.clock.settle();
+  t.is(sent.reply.body, "FunctionNotFound");
+  t.is(r.bodies.parts.get(`main.${claim?.id}.0`)?.length, 0);
+});

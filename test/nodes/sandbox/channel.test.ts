@@ -104,6 +104,16 @@ test("a large frame says when nothing of it is in memory any more, be it that th
   t.deepEqual(written, ["first", "second"]);
 });
 
+test("a frame for a channel that has closed, or one that is small, says so too", async (t) => {
+  const { channel } = await pair(t);
+  const written: string[] = [];
+  for (const bytes of [0, 1, 4_096]) channel.send(FRAME.call, 0, 1, NOTHING, new Uint8Array(bytes), () => written.push(`open ${bytes}`));
+  await until(() => written.length === 3, "the frames to be written");
+  channel.destroy();
+  for (const bytes of [0, 1, 4_096]) t.false(channel.send(FRAME.call, 0, 1, NOTHING, new Uint8Array(bytes), () => written.push("closed")));
+  t.is(written.length, 6);
+});
+
 test("F100 one frame in endless tiny pieces closes the channel", async (t) => {
   const { far, closes } = await pair(t);
   far.setNoDelay(true);
