@@ -103,6 +103,19 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   });
   const calls = new FrontendCalls({ bus, clock, random, node, epoch, hosts, schedulers, count, log });
 
+  /** Calls of which something is still being read or bundled. */
+  let preparing = 0;
+  const prepared = async (work: Promise<void>, reply: string): Promise<void> => {
+    preparing++;
+    try {
+      await work;
+    } catch (thrown) {
+      fail(reply, thrown);
+    } finally {
+      preparing--;
+    }
+  };
+
   const fail = (reply: string, thrown: unknown) => {
     const fault = Fault.from(thrown);
     count(`failed.${fault.name}`);
@@ -154,18 +167,13 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       place(record, request);
       return;
     }
-    registry.readThrough(request.account, request.name).then(
-      (found) => {
-        try {
-          if (found === undefined)
-            throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
-          place(found, request);
-        } catch (thrown) {
-          fail(request.reply, thrown);
-        }
-      },
-      (thrown: unknown) => fail(request.reply, thrown),
-    );
+    void prepared(readThenPlace(request), request.reply);
+  };
+
+  const readThenPlace = async (request: Request) => {
+    const found = await registry.readThrough(request.account, request.name);
+    if (found === undefined) throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
+    place(found, request);
   };
 
   /** The caller's reply subject, or undefined when there is none that may be answered. */
@@ -226,7 +234,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     const receivedAt = clock.epoch();
     const reply = answerable(message);
     if (reply === undefined) return;
-    void runInline(message, reply, receivedAt).catch((thrown: unknown) => fail(reply, thrown));
+    void prepared(runInline(message, reply, receivedAt), reply);
   };
 
   const runInline = async (message: Message, reply: string, receivedAt: number) => {
@@ -323,7 +331,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       announce();
       await Promise.all(intake.map((subscription) => subscription.stop()));
       const until = clock.now() + LIMITS.drain.value;
-      while (calls.size + parts.size > 0 && clock.now() < until) await new Promise<void>((resolve) => void clock.after(20, resolve));
+      while (calls.size + parts.size + preparing > 0 && clock.now() < until)
+        await new Promise<void>((resolve) => void clock.after(20, resolve));
       lifecycle.send({ type: "calls.ended" });
       for (const timer of timers) timer.cancel();
       hosts.stop();

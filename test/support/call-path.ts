@@ -70,9 +70,8 @@ export async function openCallPath() {
     buckets,
     lease,
     bodies,
-    async frontend(node = "frontend-1") {
+    async frontend(node = "frontend-1", inlineCode = () => Promise.resolve("0".repeat(64))) {
       const bus = new MemoryBus(broker, node);
-      const inlineCode = () => Promise.resolve("0".repeat(64));
       return { bus, ...startFrontend({ bus, control: bus, clock, random, log, registry: await registry(), inlineCode, bodies }, node) };
     },
     async scheduler(node = "scheduler-1") {

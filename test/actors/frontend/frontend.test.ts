@@ -318,6 +318,41 @@ test("draining leaves the desk and ends when the calls it holds are done", async
   t.is(caller.replies.length, 1);
 });
 
+test("draining waits for code inside a request that is still being bundled, and for a function that is still being read", async (t) => {
+  const path = await openCallPath();
+  const { clock, buckets } = path;
+  await path.scheduler();
+  let bundled: (digest: string) => void = () => undefined;
+  const frontend = await path.frontend("frontend-1", () => new Promise((resolve) => (bundled = resolve)));
+  const host = path.host();
+  host.announce({ instances: [warmInstance("w1"), warmInstance("w2")] });
+  await clock.settle();
+  const caller = path.caller();
+  let read: () => void = () => undefined;
+  buckets.functions.before = () => new Promise<void>((resolve) => (read = resolve));
+  caller.call("pilot.inline.main", JSON.stringify({ runtime: "node", code: "export const handler = (e) => e" }));
+  caller.call("pilot.fn.main.absent");
+  await clock.settle();
+  let drained = false;
+  void frontend.drain().then(() => (drained = true));
+  await clock.advance(500);
+  t.false(drained);
+  bundled("0".repeat(64));
+  await clock.advance(50);
+  for (const order of host.orders) host.finish(order, "done");
+  await clock.advance(50);
+  t.false(drained);
+  t.deepEqual(
+    caller.replies.map(({ body }) => body),
+    ["done"],
+  );
+  buckets.functions.before = () => undefined;
+  read();
+  await clock.advance(50);
+  t.true(drained);
+  t.is(caller.replies[1]?.error, "FunctionNotFound");
+});
+
 test("a frontend that is cut off while a call's time runs out answers when it is back", async (t) => {
   const { clock, host, caller, frontend, scheduler } = await open();
   host.announce({ memoryMb: 128, usedMb: 128 });
