@@ -33,6 +33,7 @@ export const LIMITS = {
   ),
   bodyPart: limit(1_008 * KiB, "bytes", "one part of a large body: with its headers it fits into 1 MiB, the usual limit of a broker"),
   bodyPartsInFlight: limit(8, "count", "parts of one body that are sent or read at a time"),
+  bodyPartsStreamed: limit(4, "count", "parts of one body on their way at a time, where the body is not held whole"),
   bodyParts: limit(
     64,
     "count",
