@@ -7,10 +7,11 @@ import { BODY_HEADER, type BodyRef, formatBody, parseBody } from "../../protocol
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
-import { type BodyOptions, readBody, writeBody } from "./body-parts.ts";
+import { readBody, writeBody } from "./body-parts.ts";
+import { type Pieces, readParts, type WriteOptions, writeParts } from "./body-stream.ts";
 import type { Caller } from "./caller.ts";
+import { type BodyOptions, type PartCarrier, partsEnd, readPart } from "./part-carrier.ts";
 
-export type { BodyOptions };
 export { BODY_HEADER };
 
 const NOTHING = new Uint8Array(0);
@@ -25,15 +26,75 @@ export async function putBody(caller: Caller, account: string, bytes: Uint8Array
 }
 
 /**
- * The body behind a reply's `Pilot-Body`, and removes it from the store. Rejects with Fault BodyUnavailable (also for a malformed
- * value), Throttled, Unavailable or Cancelled.
+ * The same for a body that comes in parts of LIMITS.bodyPart (`partsFrom`), of which only those on their way are held. Rejects as
+ * `putBody` does, and with what reading the parts throws; what was stored by then is removed.
+ */
+export async function putStream(caller: Caller, account: string, parts: Pieces, options: WriteOptions = {}): Promise<string> {
+  return formatBody(await writeParts(carrierOf(caller, account), parts, options));
+}
+
+/**
+ * The body behind a reply's `Pilot-Body`, and removes it from the store, also when it fails. Rejects with Fault BodyUnavailable (also
+ * for a malformed value), Throttled, Unavailable or Cancelled.
  */
 export async function getBody(caller: Caller, account: string, header: string, options: BodyOptions = {}): Promise<Uint8Array> {
-  const ref = parseBody(header);
-  if (ref === undefined) throw new Fault("BodyUnavailable", "the reply names its large body in a form that cannot be read");
-  const bytes = await readBody(carrierOf(caller, account), ref, options);
-  drop(caller, account, ref);
-  return bytes;
+  const ref = refOf(header);
+  try {
+    return await readBody(carrierOf(caller, account), ref, options);
+  } finally {
+    drop(caller, account, ref);
+  }
+}
+
+/** A large body that is read part by part. */
+export interface LargeBody {
+  /** Of the whole. */
+  readonly bytes: number;
+  /** Its first part and its last. */
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+  /**
+   * The whole in parts, once. Throws Fault BodyUnavailable instead of the last part when the digest is another, also Throttled,
+   * Unavailable or Cancelled. The body is removed from the store when it has been read, and when reading ends early.
+   */
+  readonly pieces: AsyncIterable<Uint8Array>;
+  /** Removes it unread. Legal twice, and after it was read. */
+  close(): void;
+}
+
+/** The same as `getBody` for a body that need not be held whole. Resolves when its first and last part are there. */
+export async function openBody(caller: Caller, account: string, header: string, options: BodyOptions = {}): Promise<LargeBody> {
+  const ref = refOf(header);
+  const carrier = carrierOf(caller, account);
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) drop(caller, account, ref);
+    isOpen = false;
+  };
+  const end = partsEnd(options.signal);
+  const last = ref.parts - 1;
+  try {
+    const [head, tail] = await Promise.all([readPart(carrier, ref, 0, end.signal), readPart(carrier, ref, last, end.signal)]);
+    const given = new Map([
+      [0, head],
+      [last, tail],
+    ]);
+    const read = async function* () {
+      try {
+        yield* readParts(carrier, ref, { ...options, given });
+      } finally {
+        close();
+      }
+    };
+    return { bytes: ref.bytes, head, tail, pieces: read(), close };
+  } catch (thrown) {
+    const fault = Fault.from(thrown);
+    end.end(fault);
+    close();
+    throw fault;
+  } finally {
+    end.release();
+  }
 }
 
 /** Removes a body that no call will use, as well as it goes; what stays expires after LIMITS.bodyLife. */
@@ -42,18 +103,26 @@ export function dropBody(caller: Caller, account: string, header: string): void 
   if (ref !== undefined) drop(caller, account, ref);
 }
 
-function drop(caller: Caller, account: string, { id, parts }: BodyRef): void {
+function drop(caller: Caller, account: string, { id, parts }: Pick<BodyRef, "id" | "parts">): void {
   caller.call(SUBJECT.bodyPart(account, "drop", id, parts), NOTHING, { timeoutMs: LIMITS.bodyPartWait.value }).catch(() => undefined);
 }
 
-function carrierOf(caller: Caller, account: string) {
+function refOf(header: string): BodyRef {
+  const ref = parseBody(header);
+  if (ref === undefined) throw new Fault("BodyUnavailable", "the reply names its large body in a form that cannot be read");
+  return ref;
+}
+
+function carrierOf(caller: Caller, account: string): PartCarrier {
   const timeoutMs = LIMITS.bodyPartWait.value;
   return {
-    async put(id: string, part: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-      await caller.call(SUBJECT.bodyPart(account, "put", id, part), bytes, { timeoutMs, signal });
+    async put(id, part, bytes) {
+      // To its end, whoever gives up: what arrives after the removal would stay.
+      await caller.call(SUBJECT.bodyPart(account, "put", id, part), bytes, { timeoutMs });
     },
-    async get(id: string, part: number, signal: AbortSignal): Promise<Uint8Array> {
+    async get(id, part, signal) {
       return (await caller.call(SUBJECT.bodyPart(account, "get", id, part), NOTHING, { timeoutMs, signal })).body;
     },
+    drop: (id, parts) => drop(caller, account, { id, parts }),
   };
 }
