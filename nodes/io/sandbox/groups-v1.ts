@@ -21,7 +21,7 @@ import {
   tryWrite,
   writeOpen,
 } from "./group-files.ts";
-import type { GroupHandle, GroupName, Groups } from "./groups.ts";
+import { type GroupHandle, type GroupName, type Groups, SHARES } from "./groups.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 const TREES = ["memory", "pids", "freezer"] as const;
@@ -90,6 +90,7 @@ export class GroupsV1 implements Groups {
     tryWrite(join(this.#path("pids", name), "pids.max"), 0);
     killAll(this.members(name));
     tryWrite(join(this.#path("freezer", name), "freezer.state"), "THAWED");
+    tryWrite(join(this.#path("cpu", name), "cpu.shares"), SHARES.dying);
   }
 
   oomKills(name: GroupName): number {
@@ -221,6 +222,7 @@ class HandleV1 implements GroupHandle {
     killAll(readOpen(this.#procs).split("\n").filter(Boolean).map(Number));
     // A frozen process of version 1 dies only once it is thawed.
     this.thaw();
+    this.weigh(SHARES.dying);
   }
 
   close(): void {

@@ -18,7 +18,7 @@ import {
   tryWrite,
   writeOpen,
 } from "./group-files.ts";
-import type { GroupHandle, GroupName, Groups } from "./groups.ts";
+import { type GroupHandle, type GroupName, type Groups, SHARES } from "./groups.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 const NEEDED = ["cpu", "memory", "pids"] as const;
@@ -91,6 +91,7 @@ export class GroupsV2 implements Groups {
     tryWrite(this.#path(name, "pids.max"), 0);
     if (!tryWrite(this.#path(name, "cgroup.kill"), 1)) killAll(this.members(name));
     tryWrite(this.#path(name, "cgroup.freeze"), 0);
+    tryWrite(this.#path(name, "cpu.weight"), weightOf(SHARES.dying));
   }
 
   oomKills(name: GroupName): number {
@@ -196,6 +197,7 @@ class HandleV2 implements GroupHandle {
       killAll(readPids(this.#path("cgroup.procs")));
     }
     this.thaw();
+    this.weigh(SHARES.dying);
   }
 
   close(): void {

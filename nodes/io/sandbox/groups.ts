@@ -16,9 +16,10 @@ export const ZYGOTE = "_zygote";
 
 /**
  * Cpu shares before a container has an owner. `background`: a stock of spares must not disturb calls that run, but starves
- * on a machine that is full; `waited`: somebody waits for this boot, or it has starved for long enough.
+ * on a machine that is full; `waited`: somebody waits for this boot, or it has starved for long enough; `dying`: killed processes
+ * need the cpu for their own end, and a group of spares would take seconds for it.
  */
-export const SHARES = { background: 2, waited: 512 } as const;
+export const SHARES = { background: 2, waited: 512, dying: 1_024 } as const;
 
 export interface Groups {
   /** Makes the instance's group (when it is new) and the container's, with the bounds of a box without an owner. */
@@ -29,7 +30,7 @@ export interface Groups {
   adopt(name: GroupName, pid: number): void;
   /** Pids (of the host) inside the group; empty when it does not exist. */
   members(name: GroupName): number[];
-  /** Forbids new processes, kills all there are, thaws. Repeat until members() is empty. */
+  /** Forbids new processes, kills all there are, thaws, and lets them end at the pace of ordinary processes. Repeat until members() is empty. */
   kill(name: GroupName): void;
   /** How many processes of the group the kernel has killed for memory. */
   oomKills(name: GroupName): number;
@@ -52,7 +53,7 @@ export interface GroupHandle {
   thaw(): void;
   stats(): ContainerStats;
   oomKills(): number;
-  /** Kills everything in the group once, also when it is frozen. */
+  /** Kills everything in the group once, also when it is frozen, and lets it end at the pace of ordinary processes. */
   kill(): void;
   /** Closes files; the handle is unusable afterwards. */
   close(): void;
