@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { Gathered } from "./gathered.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -15,8 +16,7 @@ export function readHttpBody(request: IncomingMessage, hold: (bytes: number) => 
     });
   if (Number(length ?? 0) > LIMITS.largeBody.value) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
-    const pieces: Uint8Array[] = [];
-    let size = 0;
+    const gathered = new Gathered();
     const fail = (fault: unknown): void => {
       end();
       request.pause();
@@ -33,22 +33,22 @@ export function readHttpBody(request: IncomingMessage, hold: (bytes: number) => 
     };
     const onData = (piece: Uint8Array): void => {
       pause.refresh();
-      size += piece.length;
       try {
-        if (size > LIMITS.largeBody.value) throw tooLarge();
+        if (gathered.size + piece.length > LIMITS.largeBody.value) throw tooLarge();
         hold(piece.length);
       } catch (thrown) {
         fail(thrown);
         return;
       }
-      pieces.push(piece);
+      gathered.add(piece);
     };
     const onEnd = (): void => {
       end();
-      resolve(pieces.length === 1 ? (pieces[0] ?? NOTHING) : Buffer.concat(pieces, size));
+      resolve(gathered.whole());
     };
     const onGone = (): void => fail(new Fault("Cancelled", "the client closed the connection within the body"));
     request.on("data", onData).on("end", onEnd).on("error", onGone);
-    signal.addEventListener("abort", onGone, { once: true });
+    if (signal.aborted) onGone();
+    else signal.addEventListener("abort", onGone, { once: true });
   });
 }

@@ -1,8 +1,12 @@
 /** The HTTP server by itself: whom it lets in, what it bounds, how it stops. */
+
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { connect as dial } from "node:net";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import test, { type ExecutionContext } from "ava";
 import { readHttpAddress } from "../../actors/gateway/address.ts";
 import { type HttpRoute, openHttp } from "../../nodes/io/http.ts";
@@ -191,4 +195,32 @@ test("a path that cannot be decoded is refused like any other", async (t) => {
   const { status, text } = await ask("/echo/%zz");
   t.is(status, 400);
   t.is((JSON.parse(text) as { name: string }).name, "BadRequest");
+});
+
+test("a body in a million tiny pieces takes about as much memory as it has bytes", async (t) => {
+  t.timeout(120_000);
+  const holding: HttpRoute = {
+    method: "POST",
+    path: "/hold",
+    async serve(request) {
+      const { length } = await request.body();
+      return { status: 200, headers: {}, body: String(length) };
+    },
+  };
+  const { port, server } = await serve(t, [holding]);
+  const socket = dial(port, "127.0.0.1");
+  t.teardown(() => socket.destroy());
+  socket.write("POST /hold HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const before = process.memoryUsage().heapUsed;
+  const tiny = "1\r\nx\r\n".repeat(10_000);
+  for (let sent = 0; sent < 100; sent++) await new Promise<void>((resolve) => socket.write(tiny, () => resolve()));
+  await until(() => (server.counters()["heldBytes"] === 1_000_000 ? true : undefined), "the pieces to arrive", 60_000);
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  // Other tests hold large buffers meanwhile, which are not in the heap.
+  const grown = process.memoryUsage().heapUsed - before;
+  socket.end("0\r\n\r\n");
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  t.regex(answer.toString(), /1000000$/);
+  t.true(grown < 40_000_000, `${grown} bytes`);
 });
