@@ -36,14 +36,15 @@ export async function storageReady(nc: NatsConnection, buckets: boolean, log: Lo
  */
 export async function keepStorage(nc: NatsConnection, replicas: number | undefined, log: Log): Promise<{ stop(): void }> {
   const wanted = (): number => replicas ?? (serversOf(nc) >= 3 ? 3 : 1);
-  const prepare = (): Promise<string[]> => patiently(nc, log, () => prepareStorage(nc, wanted()));
+  // Of the last try: more servers may have come while it went on.
+  let had = 0;
+  const prepare = (): Promise<string[]> => prepareStorage(nc, (had = wanted()));
   const until = performance.now() + LIMITS.copiesWait.value;
-  let short = await prepare();
+  let short = await patiently(nc, log, prepare);
   while (short.length > 0 && performance.now() < until) {
     await pause(LIMITS.storageRetry.value);
-    short = await prepare();
+    short = await patiently(nc, log, prepare);
   }
-  let had = wanted();
   let busy = false;
   if (short.length > 0)
     log.warn(`too few servers to keep ${had} copies of each stream; they get them when there are enough`, { streams: short });
@@ -51,12 +52,12 @@ export async function keepStorage(nc: NatsConnection, replicas: number | undefin
   const again = async (): Promise<void> => {
     if (busy || nc.isClosed() || (short.length === 0 && wanted() <= had)) return;
     busy = true;
+    const before = { short: short.length, had };
     try {
-      const before = short.length;
-      short = await prepareStorage(nc, wanted());
-      if (short.length === 0 && (before > 0 || wanted() > had)) log.info("every stream has its copies", { copies: wanted() });
-      had = wanted();
+      short = await prepare();
+      if (short.length === 0 && (before.short > 0 || had > before.had)) log.info("every stream has its copies", { copies: had });
     } catch (thrown) {
+      had = before.had;
       log.warn("streams could not be given their copies; it is tried again", { error: Fault.from(thrown).message });
     } finally {
       busy = false;
@@ -64,6 +65,7 @@ export async function keepStorage(nc: NatsConnection, replicas: number | undefin
   };
   const timer = setInterval(() => void again(), LIMITS.copiesAgain.value);
   const forget = onServersChanged(nc, () => void again());
+  if (wanted() > had) void again();
   return {
     stop() {
       clearInterval(timer);
