@@ -228,6 +228,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     account: (name) => registry.account(name),
     answerable,
     fail,
+    count,
   });
 
   const onInline = (message: Message) => {

@@ -18,6 +18,7 @@ export interface BodyPartsPorts {
   /** The caller's reply subject, or undefined when there is none that may be answered. */
   answerable(message: Message): string | undefined;
   fail(reply: string, thrown: unknown): void;
+  count(counter: string): void;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -42,10 +43,13 @@ export class BodyParts {
     const reply = this.#ports.answerable(message);
     if (reply === undefined) return;
     try {
-      this.#work(message).then(
-        (bytes) => bus.send(reply, bytes),
-        (thrown: unknown) => fail(reply, thrown),
-      );
+      this.#work(message)
+        .then(
+          (bytes) => bus.send(reply, bytes),
+          (thrown: unknown) => fail(reply, thrown),
+        )
+        // A connection that is closing takes nothing more.
+        .catch(() => this.#ports.count("dropped.unsent"));
     } catch (thrown) {
       fail(reply, thrown);
     }

@@ -54,16 +54,19 @@ export function serveCancels({ bus, control, clock, count }: CancelPorts): Subsc
 
   return bus.listen(SUBJECT.cancelAll, { queue: FRONTENDS }, (message) => {
     if (!isAnswerable(message.reply, LIMITS.replySubject.value)) return count("dropped.badReply");
-    onCancel(message).then(
-      (cancelled) => {
-        count(cancelled ? "cancelled" : "cancelledNothing");
-        bus.send(message.reply, new TextEncoder().encode(JSON.stringify({ cancelled })));
-      },
-      (thrown: unknown) => {
-        const fault = Fault.from(thrown);
-        bus.send(message.reply, failureBody(fault), undefined, failureHeaders(fault));
-      },
-    );
+    onCancel(message)
+      .then(
+        (cancelled) => {
+          count(cancelled ? "cancelled" : "cancelledNothing");
+          bus.send(message.reply, new TextEncoder().encode(JSON.stringify({ cancelled })));
+        },
+        (thrown: unknown) => {
+          const fault = Fault.from(thrown);
+          bus.send(message.reply, failureBody(fault), undefined, failureHeaders(fault));
+        },
+      )
+      // A connection that is closing takes nothing more.
+      .catch(() => count("dropped.unsent"));
   });
 }
 

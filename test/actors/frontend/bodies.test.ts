@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 import test, { type ExecutionContext } from "ava";
+import { BodyParts } from "../../../actors/frontend/bodies.ts";
+import type { Bus } from "../../../actors/kit/bus.ts";
 import { BODY_HEADER, formatBody, partsOf } from "../../../protocol/bodies.ts";
+import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { openCallPath } from "../../support/call-path.ts";
@@ -132,4 +135,25 @@ test("while a host or scheduler of a release without large bodies is there, such
   call();
   await clock.settle();
   t.is(host.orders.length, 1);
+});
+
+test("an answer that a closing connection does not take is counted, and ends no process", async (t) => {
+  const counted: string[] = [];
+  const send = () => {
+    throw new Error("the connection is draining");
+  };
+  for (const outcome of [Promise.resolve(new Uint8Array(1)), Promise.reject(new Fault("Unavailable", "no answer"))]) {
+    const parts = new BodyParts({
+      bus: { send } as unknown as Bus,
+      store: { get: () => outcome, put: () => Promise.resolve(), drop: () => Promise.resolve() },
+      account: () => ({ name: "main", active: true }) as never,
+      answerable: ({ reply }) => reply,
+      fail: send,
+      count: (counter) => counted.push(counter),
+    });
+    parts.arrived({ subject: SUBJECT.bodyPart("main", "get", ID, 0), reply: "_INBOX.x", body: new Uint8Array() } as never);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.is(parts.size, 0);
+  }
+  t.deepEqual(counted, ["dropped.unsent", "dropped.unsent"]);
 });
