@@ -4,12 +4,14 @@ import { Fault } from "../../../protocol/errors.ts";
 import { type CallHead, callReport, type Refusal } from "../../../protocol/messages/call.ts";
 import type { Bus } from "../../kit/bus.ts";
 import { failureBody, failureHeaders } from "../../kit/failure.ts";
-import type { Log } from "../../kit/ports.ts";
+import type { Clock, Log } from "../../kit/ports.ts";
 import type { TakenBy } from "./kept-call.ts";
+import { HEARD_MS } from "./tenure.ts";
 
 export interface AnswersPorts {
   readonly bus: Bus;
   readonly control: Bus;
+  readonly clock: Pick<Clock, "now">;
   readonly log: Log;
   readonly node: string;
   readonly epoch: string;
@@ -23,9 +25,11 @@ const RETRY_AFTER_MS = 1_000;
 
 export class Answers {
   readonly #ports: AnswersPorts;
+  readonly #beganAt: number;
 
   constructor(ports: AnswersPorts) {
     this.#ports = ports;
+    this.#beganAt = ports.clock.now();
   }
 
   /** Answers the caller, and nobody else. */
@@ -56,10 +60,11 @@ export class Answers {
     else this.#send(back, { refused: "duplicate", reason: "a host has taken the call", taken: by });
   }
 
-  /** True while the process that sent us the call lives, and so speaks for it. */
+  /** True while the process that sent us the call lives, and so speaks for it. One that a new keeper has not heard yet has just sent it. */
   hasOwner(head: CallHead): boolean {
     const epoch = this.#ports.ownerEpoch(head.owner);
-    return epoch !== undefined && (head.ownerEpoch === undefined || epoch === head.ownerEpoch);
+    if (epoch === undefined) return this.#ports.clock.now() - this.#beganAt < HEARD_MS;
+    return head.ownerEpoch === undefined || epoch === head.ownerEpoch;
   }
 
   /** Answers the caller when nobody else can. */

@@ -36,8 +36,8 @@ interface Change {
   readonly before: readonly string[] | "anybody" | "nobody";
 }
 
-/** After this time everybody has been heard, or is silent. */
-const HEARD_MS = LIMITS.nodeHeartbeat.value + 5 * LIMITS.announceEvery.value;
+/** After this time everybody has been heard, or is silent; ms. */
+export const HEARD_MS = LIMITS.nodeHeartbeat.value + 5 * LIMITS.announceEvery.value;
 /** How much older a sign of life may look than it is. */
 const BLUR_MS = 100;
 const LOOK_MS = 20;

@@ -1,4 +1,5 @@
 import test from "ava";
+import { rendezvous } from "../../../actors/kit/rendezvous.ts";
 import { joinHead } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
@@ -26,6 +27,32 @@ test("a first call is placed on a warm instance with its cause", async (t) => {
   await clock.settle();
   t.is(host.orders[0]?.head.place?.rung, "warm");
   t.is(host.orders[0]?.head.place?.coldCause, "first");
+});
+
+test("a keeper that has just begun, and hands a call over before it has heard the frontend, does not speak for it", async (t) => {
+  const path = await openCallPath();
+  await path.frontend();
+  await path.deploy();
+  await path.clock.advance(100);
+  await path.scheduler("scheduler-1");
+  await path.clock.advance(20);
+  const caller = path.caller();
+  caller.call("pilot.fn.main.echo");
+  await path.clock.advance(20);
+  const other = Array.from({ length: 50 }, (_, nth) => `s${nth}`).find((id) => rendezvous("main.echo", ["scheduler-1", id]) === id) ?? "";
+  await path.scheduler(other);
+  await path.clock.advance(200);
+  t.deepEqual(caller.replies, []);
+  const host = path.host();
+  host.announce({ instances: [warmInstance("w1")] });
+  await path.clock.advance(1_000);
+  t.is(host.orders.length, 1);
+  if (host.orders[0]) host.finish(host.orders[0], "done");
+  await path.clock.settle();
+  t.deepEqual(
+    caller.replies.map(({ body }) => body),
+    ["done"],
+  );
 });
 
 test("F022 parallel first calls take one warm instance; the others wait and become its containers", async (t) => {

@@ -50,6 +50,7 @@ function open() {
   const answers = new Answers({
     bus,
     control: bus,
+    clock,
     log: recordLog(),
     node: "k1",
     epoch: "e1",
