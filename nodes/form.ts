@@ -23,6 +23,8 @@ export interface NodeOptions {
   readonly http?: string;
   /** File with the token that a gateway asks for; needed for an address that is not loopback. */
   readonly httpTokenFile?: string;
+  /** File with the token for a gateway's metrics; without it they are shown only where callers need no token. */
+  readonly metricsTokenFile?: string;
   /** Level of the nodes' logs, which are in a directory `logs`. Default info. */
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** True: every line of the nodes' logs is shown, not only warnings and errors. */
@@ -66,6 +68,7 @@ export function nodePart(order: NodeOrder, place: Place, direct: boolean, option
     warm: options.warm ?? {},
     ...(role === "gateway" && options.http !== undefined && { http: options.http }),
     ...(role === "gateway" && options.httpTokenFile !== undefined && { httpTokenFile: options.httpTokenFile }),
+    ...(role === "gateway" && options.metricsTokenFile !== undefined && { metricsTokenFile: options.metricsTokenFile }),
     ...(role === "scheduler" && options.replicas !== undefined && { replicas: options.replicas }),
   };
   return rolePart({

@@ -12,11 +12,18 @@ import { runRole } from "./io/role.ts";
 
 await runRole(async ({ settings, log, calls, control }) => {
   const address = readHttpAddress(settings.http ?? DEFAULT_HTTP);
-  const token = settings.httpTokenFile === undefined ? undefined : await readTokens(settings.httpTokenFile);
+  const [token, metrics] = await Promise.all(
+    [settings.httpTokenFile, settings.metricsTokenFile].map((file) => (file === undefined ? undefined : readTokens(file))),
+  );
   const called = callRoutes({ caller: calls.caller, bus: control.bus });
   const health = healthRoute({ caller: calls.caller, isConnected: () => calls.bus.connected });
   // A further path is one more row.
-  const http = await openHttp({ address, token, routes: [...called.routes, health, metricsRoute(control.bus)], log });
+  const http = await openHttp({
+    address,
+    token,
+    routes: [...called.routes, health, metricsRoute(control.bus, { callers: token, metrics })],
+    log,
+  });
   const presence = announceGateway({ control: control.bus, clock: systemClock, random: systemRandom }, settings.node);
   log.info("listening", { url: http.url });
   const told = () => {

@@ -33,6 +33,7 @@ const run = localCommand({
     replicas: value(integer(1, 5), "N", "servers that keep each stream; default: 3 in a cluster of three, else 1"),
     http: value(text, "ADDRESS:PORT", "where a gateway listens; default: 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that a gateway asks for; needed beyond the loopback"),
+    metricsToken: value(text, "FILE", "file with the token for GET /metrics of a gateway; needed where callers need one"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
     ...CONNECTION,
@@ -64,6 +65,7 @@ const run = localCommand({
       replicas: flags.replicas,
       http: flags.http,
       httpTokenFile: flags.httpToken,
+      metricsTokenFile: flags.metricsToken,
     });
     const running = await runNodes({
       ...options,

@@ -32,6 +32,7 @@ export const up = localCommand({
     direct: on("with --server: hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 there"),
     gateway: value(text, "ADDRESS:PORT", "start an HTTP gateway that listens there too, for example 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that the gateway asks for; needed beyond the loopback"),
+    metricsToken: value(text, "FILE", "file with the token for GET /metrics of the gateway; needed where callers need one"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
     ...CONNECTION,
@@ -61,6 +62,7 @@ export const up = localCommand({
       gateway: flags.gateway === undefined ? undefined : true,
       http: flags.gateway,
       httpTokenFile: flags.httpToken,
+      metricsTokenFile: flags.metricsToken,
     });
     const platform = await start({
       ...options,

@@ -1,16 +1,35 @@
-/** `GET /metrics`: the metrics of all nodes, for Prometheus. Whoever may call may read them: with the token where there is one. */
+/**
+ * `GET /metrics`: the metrics of all nodes, for Prometheus. They name the functions of every account, which is more than who calls one has
+ * to know: where callers need a token, metrics need another.
+ */
 import type { Bus } from "../../actors/kit/bus.ts";
+import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { HttpRoute } from "../io/http.ts";
+import type { TokenCheck } from "../io/http-token.ts";
 import { METRICS_TYPE, scrape } from "../io/metrics-text.ts";
 
-/** 200 with the text, or 503 when no scheduler answers. Gathered once for all who ask within LIMITS.metricsEvery. */
-export function metricsRoute(control: Bus): HttpRoute {
+export interface MetricsAccess {
+  /** What callers are asked for; undefined: nothing, and then metrics need nothing either. */
+  readonly callers: TokenCheck | undefined;
+  readonly metrics: TokenCheck | undefined;
+}
+
+/**
+ * 200 with the text, or 503 when no scheduler answers; 403 where callers need a token and metrics have none of their own. Gathered once
+ * for all who ask within LIMITS.metricsEvery.
+ */
+export function metricsRoute(control: Bus, { callers, metrics: token }: MetricsAccess): HttpRoute {
   let known: { readonly until: number; readonly text: Promise<string> } | undefined;
   return {
     method: "GET",
     path: "/metrics",
+    token,
     async serve({ hold }) {
+      if (callers !== undefined && token === undefined)
+        throw new Fault("NotAllowed", "this gateway has no token for metrics, and that of callers does not show them", {
+          next: "Start the gateway with --metrics-token FILE, or run pilot metrics.",
+        });
       const now = performance.now();
       if (known === undefined || known.until < now) {
         const text = scrape(control);

@@ -37,6 +37,8 @@ export interface HttpRoute {
   readonly path: string;
   /** True: no token is asked for. Default false. */
   readonly isOpen?: boolean;
+  /** Asked for here instead of the server's. */
+  readonly token?: TokenCheck | undefined;
   /** Rejects with a Fault or a Refusal. */
   serve(request: HttpRequest): Promise<HttpReply>;
 }
@@ -89,8 +91,9 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
     if (open.size > LIMITS.httpRequests.value)
       throw new Fault("Throttled", "this gateway serves as many requests as it may", { retryAfterMs: 1_000 });
     if (route?.isOpen !== true) {
-      if (token === undefined) refuseBrowsers(raw.headers);
-      else if (!token(raw.headers.authorization))
+      const wanted = route?.token ?? token;
+      if (wanted === undefined) refuseBrowsers(raw.headers);
+      else if (!wanted(raw.headers.authorization))
         throw new Refusal(new Fault("NotAllowed", "a token is needed: Authorization: Bearer TOKEN"), 401, { "WWW-Authenticate": "Bearer" });
     }
     return route ?? missing(routes, raw);

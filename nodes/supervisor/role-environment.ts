@@ -21,11 +21,13 @@ export interface RoleEnvironment {
   readonly http?: string;
   /** Of a gateway: path of a file with the token that callers must send; needed for an address that is not loopback. */
   readonly httpTokenFile?: string;
+  /** Of a gateway: path of a file with the token for its metrics. Absent: who may call may read them only where callers need no token. */
+  readonly metricsTokenFile?: string;
   /** Of a scheduler: how many servers keep each stream. Absent: three in a cluster of three or more, else one. */
   readonly replicas?: number;
 }
 
-/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM, and where they are given PILOT_HTTP, PILOT_HTTP_TOKEN_FILE, PILOT_REPLICAS. */
+/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM, and where they are given PILOT_HTTP, PILOT_HTTP_TOKEN_FILE, PILOT_METRICS_TOKEN_FILE, PILOT_REPLICAS. */
 export function roleEnvironment(settings: RoleEnvironment): Record<string, string> {
   return {
     PILOT_ROLE: settings.role,
@@ -40,6 +42,7 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
       .join(","),
     ...(settings.http !== undefined && { PILOT_HTTP: settings.http }),
     ...(settings.httpTokenFile !== undefined && { PILOT_HTTP_TOKEN_FILE: settings.httpTokenFile }),
+    ...(settings.metricsTokenFile !== undefined && { PILOT_METRICS_TOKEN_FILE: settings.metricsTokenFile }),
     ...(settings.replicas !== undefined && { PILOT_REPLICAS: String(settings.replicas) }),
   };
 }
@@ -65,6 +68,7 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     warm[one("PILOT_WARM", runtime, RUNTIME_NAMES)] = Number(count);
   }
   const { PILOT_HTTP: http, PILOT_HTTP_TOKEN_FILE: httpTokenFile, PILOT_REPLICAS: replicas } = variables;
+  const { PILOT_METRICS_TOKEN_FILE: metricsTokenFile } = variables;
   if (replicas !== undefined && !/^[1-5]$/.test(replicas))
     throw new Fault("BadRequest", `PILOT_REPLICAS is ${replicas}; it must be 1 to 5`);
   return {
@@ -78,6 +82,7 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     warm,
     ...(http !== undefined && http !== "" && { http }),
     ...(httpTokenFile !== undefined && httpTokenFile !== "" && { httpTokenFile }),
+    ...(metricsTokenFile !== undefined && metricsTokenFile !== "" && { metricsTokenFile }),
     ...(replicas !== undefined && { replicas: Number(replicas) }),
   };
 }

@@ -18,6 +18,7 @@ const environments: fc.Arbitrary<RoleEnvironment> = fc.record(
     warm: fc.record({ node: fc.nat(1_000), python: fc.nat(1_000) }, { requiredKeys: [] }),
     http: text,
     httpTokenFile: text,
+    metricsTokenFile: text,
     replicas: fc.integer({ min: 1, max: 5 }),
   },
   { requiredKeys: ["role", "node", "context", "store", "logLevel", "sandbox", "direct", "warm"] },
