@@ -6,12 +6,14 @@
  */
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Bus } from "./bus.ts";
-import type { Clock, Timer } from "./ports.ts";
+import type { Clock, Log, Timer } from "./ports.ts";
 
 export interface Member {
   readonly id: string;
   readonly epoch: string;
   readonly draining: boolean;
+  /** Of a host that takes nothing new and does not end: then its draining is not the last that is heard of it. */
+  readonly cordoned?: boolean | undefined;
   /** Number of what it says on the wire; undefined: 1. */
   readonly protocol?: number | undefined;
 }
@@ -100,4 +102,10 @@ export class Members {
       this.#onLost(known.member);
     }
   }
+}
+
+/** Says that a member is no more: what was draining has left as it was to, anything else is lost. */
+export function sayGone(log: Log, role: string, { id, epoch, draining, cordoned }: Member): void {
+  if (draining && cordoned !== true) log.info(`${role} left`, { [role]: id, epoch });
+  else log.warn(`${role} lost`, { [role]: id, epoch });
 }

@@ -13,7 +13,7 @@ import type { CallRecord, FunctionClass } from "../../protocol/vocabulary.ts";
 import { Absence } from "../kit/absence.ts";
 import type { Bus } from "../kit/bus.ts";
 import type { Inspected } from "../kit/inspection.ts";
-import { Members } from "../kit/members.ts";
+import { Members, sayGone } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { startActor } from "../kit/start-actor.ts";
@@ -81,7 +81,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   const lostHosts = new LostHosts();
   const classes = new Classes();
   const hosts = new Members(control, clock, (member) => {
-    log.warn("host lost", { host: member.id, epoch: member.epoch });
+    sayGone(log, "host", member);
     lostHosts.add(member.id, member.epoch);
     fleet.lost(member.id);
     classes.hostLost(member.id, member.epoch);
@@ -89,21 +89,21 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
     keeper.hostLost(member);
   });
   const frontends = new Members(control, clock, (member) => {
-    log.warn("frontend lost", { frontend: member.id, epoch: member.epoch });
+    sayGone(log, "frontend", member);
     tenure.forget(member.id);
   });
   /** When another scheduler may last have given grants that is gone since. This one's own earlier life is another. */
   let othersAt = clock.now();
   const absence = new Absence(clock, [control]);
   const schedulers = new Members(control, clock, (member) => {
-    log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
+    sayGone(log, "scheduler", member);
     othersAt = clock.now();
     leads.delete(member.id);
     tenure.forget(member.id);
     if (tenure.look()) keeper.handOver();
   });
   const strangers = new Strangers(log);
-  const gateways = new Members(control, clock, (member) => log.warn("gateway lost", { gateway: member.id, epoch: member.epoch }));
+  const gateways = new Members(control, clock, (member) => sayGone(log, "gateway", member));
   const tenure = new Tenure({ clock, hosts, frontends, schedulers, node, isFleetYoung: () => fleet.isYoung });
 
   const classOf = (account: string, name: string): FunctionClass =>
@@ -157,7 +157,8 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         return;
       }
       strangers.heard(announcement.host, announcement.epoch, announcement.protocol);
-      hosts.heard({ id: announcement.host, epoch: announcement.epoch, draining: announcement.draining });
+      const { host: id, epoch: life, draining, cordoned } = announcement;
+      hosts.heard({ id, epoch: life, draining, cordoned });
       fleet.announced(announcement);
       if (classes.announced(announcement, clock.now()).length > 0) grants.renew();
       keeper.drawSoon(idleKeys(announcement));
