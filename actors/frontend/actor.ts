@@ -25,7 +25,7 @@ import type { PartStore } from "../kit/body-store.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import type { Inspected } from "../kit/inspection.ts";
-import { Members } from "../kit/members.ts";
+import { Members, sayGone } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import { startActor } from "../kit/start-actor.ts";
@@ -93,12 +93,12 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const absence = new Absence(clock, [bus, control]);
   const hot = new HotIndex();
   const hosts = new Members(control, clock, (member) => {
-    log.warn("host lost", { host: member.id, epoch: member.epoch });
+    sayGone(log, "host", member);
     hot.lost(member.id);
     calls.hostLost(member);
   });
   const schedulers = new Members(control, clock, (member) => {
-    log.warn("scheduler lost", { scheduler: member.id, epoch: member.epoch });
+    sayGone(log, "scheduler", member);
     calls.keeperLost(member);
   });
   const calls = new FrontendCalls({ bus, clock, random, node, epoch, hosts, schedulers, count, log });
@@ -271,8 +271,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const desk: Subscription[] = [
     bus.listen(SUBJECT.backAll(node), {}, (message) => calls.cameBack(message)),
     control.hear(hostAnnouncement, ["*"], (announcement) => {
-      const { host: id, epoch: life, draining, protocol } = announcement;
-      hosts.heard({ id, epoch: life, draining, protocol });
+      const { host: id, epoch: life, draining, cordoned, protocol } = announcement;
+      hosts.heard({ id, epoch: life, draining, cordoned, protocol });
       hot.announced(announcement);
     }),
     control.hear(
