@@ -2,6 +2,7 @@
  * The frame of a node process: reads its environment, opens log and connections, tells the supervisor that it is
  * ready and alive, drains when asked, and ends when the supervisor is gone.
  */
+import { NatsError } from "nats";
 import type { Inspected } from "../../actors/kit/inspection.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -44,9 +45,12 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
   };
   let log: Log | undefined;
+  let wasStorageReady = false;
   const cannotGoOn = (fault: Fault): void => {
     log?.error("cannot go on", { error: fault.stack, cause: String(fault.cause ?? "") });
-    tell({ type: "fatal", message: fault.message, name: fault.details?.["id"] === undefined ? undefined : "Conflict" });
+    // The broker went away in the middle of the start: the next one waits for it from the beginning.
+    const isPassing = wasStorageReady && fault.name === "Unavailable" && fault.cause instanceof NatsError;
+    if (!isPassing) tell({ type: "fatal", message: fault.message, name: fault.details?.["id"] === undefined ? undefined : "Conflict" });
     setImmediate(() => process.exit(1));
   };
   try {
@@ -85,6 +89,7 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     const [calls, control] = await Promise.all([open("calls"), open("control")]);
     await claimId(control, settings, log, cannotGoOn);
     if (settings.role !== "gateway") await storageReady(control.nc, settings.role !== "scheduler", log);
+    wasStorageReady = true;
     const more: Connected[] = [];
     const openMore = async (purpose: string) => {
       const opened = await open(purpose);

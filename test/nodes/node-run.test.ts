@@ -43,6 +43,20 @@ async function roomOf(t: ExecutionContext) {
   };
 }
 
+test("a node that loses the broker in the middle of its first start is started again, and nothing else ends", async (t) => {
+  const room = await roomOf(t);
+  const store = join(room.directory, "store");
+  const home = await up({ store, port: 0, entry, environment: room.environment });
+  t.teardown(() => home.stop());
+  const interrupted = (): string => fileURLToPath(new URL("../support/interrupted-node.js", import.meta.url));
+  const nodes = await room.run({ roles: ["scheduler"], credentials: { store }, entry: interrupted });
+  t.truthy(nodes.pidOf(nodes.nodes[0] ?? ""));
+  t.true(
+    room.said.some((sentence) => /scheduler-.* ended .*started again/.test(sentence)),
+    room.said.join("\n"),
+  );
+});
+
 test("nodes beside a store use the credentials of their roles, have ids and a directory of their own, and the store stays open to them", async (t) => {
   const room = await roomOf(t);
   const store = join(room.directory, "store");
