@@ -1,8 +1,10 @@
 /** Calls by HTTP: `POST /fn/<account>/<function>[:<alias or version>]` and `POST /inline/<account>`. */
+import { isUtf8 } from "node:buffer";
 import { readGatewayHeaders } from "../../actors/gateway/headers.ts";
-import { resultReply } from "../../actors/gateway/reply.ts";
+import { largeReply, resultReply } from "../../actors/gateway/reply.ts";
 import { readCallRoute } from "../../actors/gateway/route.ts";
-import type { HttpRequest, HttpRoute } from "../io/http.ts";
+import type { HttpRoute } from "../io/http.ts";
+import type { HttpRequest } from "../io/http-exchange.ts";
 import { type InvokePorts, openInvoker } from "../io/invoke.ts";
 
 /** `settled` resolves when runs of clients that went away have been looked for. */
@@ -11,7 +13,11 @@ export function callRoutes(ports: InvokePorts): { readonly routes: readonly Http
   const serve = async (request: HttpRequest) => {
     const { account, callee } = readCallRoute(request.url);
     const { headers, options } = readGatewayHeaders(request.headers);
-    const { body, headers: told } = await invoker.invoke({
+    const {
+      body,
+      headers: told,
+      large,
+    } = await invoker.open({
       account,
       callee,
       body: await request.body(),
@@ -20,9 +26,10 @@ export function callRoutes(ports: InvokePorts): { readonly routes: readonly Http
       timeoutMs: options.timeoutMs,
       signal: request.signal,
       retriesAbsent: true,
+      onStored: () => request.release(),
       onLargeResult: (bytes) => request.room(bytes),
     });
-    return resultReply(body, told);
+    return large === undefined ? resultReply(body, told, isUtf8) : largeReply(large, told, isUtf8);
   };
   return {
     routes: [

@@ -25,7 +25,7 @@ export function metricsRoute(control: Bus, { callers, metrics: token }: MetricsA
     method: "GET",
     path: "/metrics",
     token,
-    async serve({ hold }) {
+    async serve(request) {
       if (callers !== undefined && token === undefined)
         throw new Fault("NotAllowed", "this gateway has no token for metrics, and that of callers does not show them", {
           next: "Start the gateway with --metrics-token FILE, or run pilot metrics.",
@@ -40,7 +40,7 @@ export function metricsRoute(control: Bus, { callers, metrics: token }: MetricsA
         });
       }
       const body = Buffer.from(await known.text);
-      hold(body.length);
+      request.hold(body.length);
       return { status: 200, headers: { "Content-Type": METRICS_TYPE }, body };
     },
   };

@@ -8,6 +8,7 @@ import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { writeParts } from "./body-stream.ts";
 import { type BodyOptions, type PartCarrier, partsEnd, readPart } from "./part-carrier.ts";
+import type { StopSignal } from "./stop-signal.ts";
 
 /** Stores a body of 1 to LIMITS.largeBody bytes under a new id. The bytes must not change meanwhile. Rejects with PayloadTooLarge, or as the carrier does. */
 export async function writeBody(carrier: PartCarrier, bytes: Uint8Array, options: BodyOptions = {}): Promise<BodyRef> {
@@ -50,7 +51,7 @@ export async function readBody(carrier: PartCarrier, ref: BodyRef, options: Body
 /** Does the work for each part in order, LIMITS.bodyPartsInFlight at a time. The first failure ends the others and is what is told. */
 async function eachPart(
   bytes: number,
-  outer: AbortSignal | undefined,
+  outer: StopSignal | undefined,
   work: (part: number, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const end = partsEnd(outer);

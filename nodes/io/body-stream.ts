@@ -9,6 +9,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { type BodyRef, partsOf } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { Gathered } from "./gathered.ts";
 import { type BodyOptions, type PartCarrier, partsEnd, patiently, readPart } from "./part-carrier.ts";
 
 /** Bytes as they come, to be read once. Who stops early calls `return` of their iterator. */
@@ -27,8 +28,7 @@ export interface WriteOptions extends BodyOptions {
  */
 export async function* partsFrom(pieces: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
   const most = LIMITS.bodyPart.value;
-  let gathered: Uint8Array[] = [];
-  let size = 0;
+  let gathered = new Gathered();
   let whole = 0;
   for await (const piece of pieces) {
     whole += piece.length;
@@ -38,22 +38,16 @@ export async function* partsFrom(pieces: Pieces): AsyncGenerator<Uint8Array, voi
       });
     }
     for (let rest = piece; rest.length > 0; ) {
-      const taken = rest.subarray(0, most - size);
-      gathered.push(taken);
-      size += taken.length;
+      const taken = rest.subarray(0, most - gathered.size);
+      gathered.add(taken);
       rest = rest.subarray(taken.length);
-      if (size < most) continue;
-      yield joined(gathered, size);
-      gathered = [];
-      size = 0;
+      if (gathered.size < most) continue;
+      yield gathered.whole();
+      gathered = new Gathered();
     }
   }
-  if (size > 0) yield joined(gathered, size);
+  if (gathered.size > 0) yield gathered.whole();
 }
-
-/** One piece as it is, several as a copy. */
-export const joined = (pieces: readonly Uint8Array[], size: number): Uint8Array =>
-  pieces.length === 1 ? (pieces[0] ?? new Uint8Array(0)) : Buffer.concat(pieces, size);
 
 /** Stores parts under a new id: all of LIMITS.bodyPart but the last. Rejects as the carrier does, or with what reading the parts throws. B1, B2. */
 export async function writeParts(carrier: PartCarrier, parts: Pieces, options: WriteOptions = {}): Promise<BodyRef> {

@@ -1,7 +1,8 @@
 /**
  * An HTTP server for a table of routes: it admits, checks the token, bounds, and answers; what a request means is its route's.
  *
- * W1  Nothing of a body is read before its request has been admitted; what is in memory of bodies and replies is counted and bounded.
+ * W1  Nothing of a body is read before its request has been admitted; what is in memory of bodies and replies is counted and bounded. Of a
+ *     large body, either way, only a part at a time is.
  * W2  A client that goes away ends its request: `signal` fires. One that sends or reads too slowly is disconnected.
  * W3  A stop takes nothing new, waits for what runs, and then ends it.
  */
@@ -12,24 +13,11 @@ import { faultReply, type HttpReply, Refusal } from "../../actors/gateway/reply.
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { readHttpBody } from "./http-body.ts";
+import { openBodyReader } from "./http-body.ts";
+import { Exchange, type Held, type HttpRequest } from "./http-exchange.ts";
+import { sendReply } from "./http-send.ts";
 import type { TokenCheck } from "./http-token.ts";
 import { until } from "./until.ts";
-
-export interface HttpRequest {
-  /** Path and query as they came. */
-  readonly url: string;
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  /** Fires with Fault Cancelled when the client is gone. */
-  readonly signal: AbortSignal;
-  /** The whole body, at most LIMITS.largeBody. Rejects with Fault PayloadTooLarge, Throttled, BadRequest or Cancelled. Legal once. */
-  body(): Promise<Uint8Array>;
-  /** Counts bytes that come into memory for this request, until it is answered. Throws Fault Throttled. */
-  hold(bytes: number): void;
-  /** Waits until so many bytes of a result have room, and counts them until it is sent. Rejects with Fault Throttled or Cancelled. */
-  room(bytes: number): Promise<void>;
-}
 
 export interface HttpRoute {
   readonly method: "GET" | "POST";
@@ -61,7 +49,6 @@ export interface HttpServer {
 
 /** How often Node looks for connections whose headers are overdue. */
 const CHECK_MS = 1_000;
-const UNREAD_MS = 500;
 
 /** Listens. Rejects with Fault BadRequest when the address cannot be had, NotAllowed for one beyond the loopback without a token. */
 export async function openHttp({ address, token, routes, log }: HttpOptions): Promise<HttpServer> {
@@ -82,8 +69,9 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
   const count = (name: string): void => {
     counts[name] = (counts[name] ?? 0) + 1;
   };
-  const open = new Set<AbortController>();
-  let heldBytes = 0;
+  const open = new Set<Exchange>();
+  const bodies = openBodyReader();
+  const held: Held = { bytes: 0 };
   let isDraining = false;
 
   const admit = (route: HttpRoute | undefined, raw: IncomingMessage): HttpRoute => {
@@ -91,57 +79,33 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
     if (open.size > LIMITS.httpRequests.value)
       throw new Fault("Throttled", "this gateway serves as many requests as it may", { retryAfterMs: 1_000 });
     if (route?.isOpen !== true) {
-      const wanted = route?.token ?? token;
-      if (wanted === undefined) refuseBrowsers(raw.headers);
-      else if (!wanted(raw.headers.authorization))
+      const asked = route?.token ?? token;
+      if (asked === undefined) refuseBrowsers(raw.headers);
+      else if (!asked(raw.headers.authorization))
         throw new Refusal(new Fault("NotAllowed", "a token is needed: Authorization: Bearer TOKEN"), 401, { "WWW-Authenticate": "Bearer" });
     }
     return route ?? missing(routes, raw);
   };
 
   const answer = async (route: HttpRoute | undefined, raw: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const gone = new AbortController();
-    let held = 0;
-    open.add(gone);
+    const exchange = new Exchange(raw, held, bodies);
+    open.add(exchange);
     response.on("close", () => {
-      open.delete(gone);
-      heldBytes -= held;
-      if (!response.writableFinished) gone.abort(new Fault("Cancelled", "the client closed the connection"));
+      open.delete(exchange);
+      exchange.release();
+      if (!response.writableFinished) exchange.signal.abort(new Fault("Cancelled", "the client closed the connection"));
     });
-    const hold = (bytes: number): void => {
-      if (gone.signal.aborted) throw gone.signal.reason;
-      if (heldBytes + bytes > LIMITS.httpBytes.value)
-        throw new Fault("Throttled", "this gateway holds as many bytes as it may", { retryAfterMs: 500 });
-      held += bytes;
-      heldBytes += bytes;
-    };
     let reply: HttpReply;
     try {
-      const found = admit(route, raw);
-      reply = await found.serve({
-        url: raw.url ?? "",
-        headers: raw.headers,
-        signal: gone.signal,
-        body: () => readHttpBody(raw, hold, gone.signal),
-        hold,
-        async room(bytes) {
-          const isFree = () => gone.signal.aborted || heldBytes + bytes <= LIMITS.httpBytes.value;
-          // The function has run: what it gave is not thrown away because others are quicker.
-          await until(() => (isFree() ? true : undefined), LIMITS.httpRoomWait.value);
-          hold(bytes);
-        },
-      });
+      reply = await admit(route, raw).serve(exchange);
+      if (!response.destroyed) exchange.keep(reply);
       count("answered");
     } catch (thrown) {
       reply = refusalReply(thrown, log);
+      if (!response.destroyed) exchange.keep(reply, true);
       count(`failed.${thrown instanceof Refusal ? thrown.status : Fault.from(thrown).name}`);
     }
-    if (!response.destroyed) {
-      // From here on only the reply is in memory, until the client has read it.
-      heldBytes += reply.body.length - held;
-      held = reply.body.length;
-    }
-    send(raw, response, reply, isDraining);
+    sendReply(raw, response, reply, isDraining);
   };
 
   app.removeAllContentTypeParsers();
@@ -173,15 +137,16 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
 
   return {
     url: `http://${host}:${port}`,
-    counters: () => ({ ...counts, open: open.size, heldBytes }),
+    counters: () => ({ ...counts, open: open.size, heldBytes: held.bytes }),
     async stop() {
       isDraining = true;
       const closed = new Promise<void>((resolve) => app.server.close(() => resolve()));
       app.server.closeIdleConnections();
       await until(() => (open.size === 0 ? true : undefined), LIMITS.drain.value);
-      for (const request of open) request.abort(new Fault("Draining", "this gateway is stopping"));
+      for (const { signal } of open) signal.abort(new Fault("Draining", "this gateway is stopping"));
       await until(() => (open.size === 0 ? true : undefined), LIMITS.drainLeast.value / 2);
       app.server.closeAllConnections();
+      bodies.stop();
       await closed;
       await app.close();
     },
@@ -196,7 +161,7 @@ function refuse(
 ): void {
   reply.hijack();
   const message = error instanceof Error ? error.message : String(error);
-  send(request.raw, reply.raw, faultReply(new Fault("BadRequest", message)), true);
+  sendReply(request.raw, reply.raw, faultReply(new Fault("BadRequest", message)), true);
 }
 
 /** Throws: what is wrong with a request that no route serves. */
@@ -213,27 +178,6 @@ function refusalReply(thrown: unknown, log: Log): HttpReply {
   const fault = Fault.from(thrown);
   if (fault.name === "Internal") log.error("a request failed inside", { error: fault.stack, cause: String(fault.cause ?? "") });
   return faultReply(fault);
-}
-
-function send(raw: IncomingMessage, response: ServerResponse, { status, headers, body }: HttpReply, isLast: boolean): void {
-  if (response.destroyed || response.headersSent) return;
-  const isWhole = raw.complete;
-  const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-  response.writeHead(status, {
-    ...headers,
-    "Content-Length": length,
-    "X-Content-Type-Options": "nosniff",
-    // What is left of the body is not waited for.
-    ...((isLast || !isWhole) && { Connection: "close" }),
-  });
-  response.end(body);
-  // One that does not read is disconnected, as long as it reads it is waited for.
-  if (response.writableLength > 0) response.socket?.setTimeout(LIMITS.httpBodyPause.value);
-  if (isWhole) return;
-  // A client that still writes would lose the answer with a connection that is reset.
-  raw.resume();
-  const { socket } = raw;
-  setTimeout(() => socket.destroy(), UNREAD_MS).unref();
 }
 
 /** What is no HTTP at all, headers that are too large or too slow. */

@@ -13,9 +13,11 @@ import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { showFunction } from "../../protocol/messages/registry.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
-import { BODY_HEADER, dropBody, getBody, putBody } from "./bodies.ts";
+import { BODY_HEADER, dropBody, getBody, type LargeBody, openBody, putBody, putStream } from "./bodies.ts";
+import { type Pieces, partsFrom } from "./body-stream.ts";
 import type { CallOptions, CallReply, OwnCaller } from "./caller.ts";
 import { cancelRun } from "./cancel.ts";
+import type { StopSignal } from "./stop-signal.ts";
 
 /** A function of an account; without qualifier its alias `live`. */
 export interface Callee {
@@ -23,11 +25,19 @@ export interface Callee {
   readonly qualifier?: string | undefined;
 }
 
+/** A body that is read as it comes, once. Who stops early calls `return` of its iterator. */
+export interface BodySource {
+  /** Where that is known. */
+  readonly bytes: number | undefined;
+  readonly pieces: Pieces;
+}
+
 export interface Invocation {
   readonly account: string;
   /** Undefined: the body is a request with code in it. */
   readonly callee: Callee | undefined;
-  readonly body: Uint8Array;
+  /** A source is read until the whole is known to fit into a message, or else stored while it comes. */
+  readonly body: Uint8Array | BodySource;
   /** Sent as they are, beside those of the fields below. Undefined and empty are the same: a call without headers takes the shortest way. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** How long it may wait for a place. */
@@ -39,9 +49,11 @@ export interface Invocation {
   /** How long to wait for the reply in all, where that is not to follow from the times above. */
   readonly patienceMs?: number | undefined;
   /** Ends the call with Cancelled, and its run. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
   /** Told of a large body or result: bytes that are through, and in all. */
   readonly onProgress?: ((direction: "up" | "down", done: number, total: number) => void) | undefined;
+  /** Told when a body that came as a source is stored and no longer held. */
+  readonly onStored?: (() => void) | undefined;
   /** Told how large a result is that is about to be read, and waited for; what it rejects with ends the call. */
   readonly onLargeResult?: ((bytes: number) => Promise<void>) | undefined;
   /** Told the subject of the reply, before the call is sent, each time that it is. */
@@ -56,9 +68,18 @@ export interface InvokePorts {
   readonly bus?: Bus | undefined;
 }
 
+export interface OpenReply {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Empty where `large` is there. */
+  readonly body: Uint8Array;
+  readonly large: LargeBody | undefined;
+}
+
 export interface Invoker {
   /** Rejects with a Fault; what its details say of the call is in caller.ts. */
   invoke(invocation: Invocation): Promise<CallReply>;
+  /** The same, but a large result is not read: who gets it in `large` reads or closes it. */
+  open(invocation: Invocation): Promise<OpenReply>;
   /** Resolves when runs of calls that were given up have been looked for. */
   settled(): Promise<void>;
 }
@@ -70,9 +91,12 @@ export function openInvoker(ports: InvokePorts): Invoker {
   const { caller } = ports;
   const cancels = new Set<Promise<unknown>>();
 
-  /** The call itself. After the signal its run is looked for, while nobody waits any more. */
+  /** The call itself. After the signal its run is looked for, while nobody waits any more, and what nobody reads is removed. */
   const send = (order: Invocation, subject: string, body: Uint8Array, options: CallOptions): Promise<CallReply> => {
     const { signal, account } = order;
+    const forget = (claim: string | undefined): void => {
+      if (claim !== undefined) dropBody(caller, account, claim);
+    };
     if (signal === undefined) return caller.call(subject, body, options);
     let reply = "";
     let over = false;
@@ -85,7 +109,10 @@ export function openInvoker(ports: InvokePorts): Invoker {
       const onAbort = () => {
         isHeard = false;
         reject(cancelledBy(signal));
-        const cancel = cancelRun(caller, account, reply, () => over).then(() => caller.drop(reply));
+        const cancel = cancelRun(caller, account, reply, () => over).then(() => {
+          caller.drop(reply);
+          forget(options.headers?.[BODY_HEADER]);
+        });
         cancels.add(cancel);
         void cancel.finally(() => cancels.delete(cancel));
       };
@@ -94,11 +121,12 @@ export function openInvoker(ports: InvokePorts): Invoker {
         if (isHeard) signal.removeEventListener("abort", onAbort);
       };
       // One signal may end any number of calls.
-      setMaxListeners(0, signal);
+      if (signal instanceof AbortSignal) setMaxListeners(0, signal);
       signal.addEventListener("abort", onAbort, { once: true });
       caller.call(subject, body, { ...options, onReplySubject }).then(
         (answer) => {
           end();
+          if (!isHeard) forget(answer.headers[BODY_HEADER]);
           resolve(answer);
         },
         (thrown: unknown) => {
@@ -123,22 +151,51 @@ export function openInvoker(ports: InvokePorts): Invoker {
     }
   };
 
-  const invoke = async (order: Invocation): Promise<CallReply> => {
-    const { account, callee, signal, onProgress } = order;
+  /** The body as it goes: small, or the claim check for one that is stored. */
+  const store = async (order: Invocation): Promise<{ readonly small: Uint8Array; readonly claim?: string }> => {
+    const { account, callee, body, signal, onProgress } = order;
+    const progress = onProgress && ((done: number, total: number) => onProgress("up", done, total));
+    if (body instanceof Uint8Array) {
+      if (body.length <= BODY_LIMIT) return { small: body };
+      if (callee === undefined) throw tooLargeInline();
+      return { small: NOTHING, claim: await putBody(caller, account, body, { signal, progress }) };
+    }
+    const parts = partsFrom(body.pieces);
+    const first: Uint8Array[] = [];
+    let size = 0;
+    try {
+      while (size <= BODY_LIMIT) {
+        const next = await parts.next();
+        if (next.done === true) return { small: first.length === 1 ? (first[0] ?? NOTHING) : Buffer.concat(first, size) };
+        first.push(next.value);
+        size += next.value.length;
+      }
+      if (callee === undefined) throw tooLargeInline();
+    } catch (thrown) {
+      await parts.return();
+      throw thrown;
+    }
+    const all = async function* () {
+      try {
+        for (let part = first.shift(); part !== undefined; part = first.shift()) yield part;
+        yield* parts;
+      } finally {
+        await parts.return();
+      }
+    };
+    const claim = await putStream(caller, account, all(), { signal, progress, total: body.bytes });
+    order.onStored?.();
+    return { small: NOTHING, claim };
+  };
+
+  /** The reply as it came: perhaps a claim check. */
+  const exchange = async (order: Invocation): Promise<CallReply> => {
+    const { account, callee, signal } = order;
     if (signal?.aborted === true) throw cancelledBy(signal);
     const subject = callee === undefined ? SUBJECT.inline(account) : SUBJECT.fn(account, callee.name, callee.qualifier);
     const headers = headersOf(order);
-    const isLarge = order.body.length > BODY_LIMIT;
-    let claim: string | undefined;
-    if (isLarge) {
-      if (callee === undefined)
-        throw new Fault("PayloadTooLarge", `code and event have ${order.body.length} bytes; at most ${BODY_LIMIT} fit into one request`);
-      claim = await putBody(caller, account, order.body, {
-        signal,
-        progress: onProgress && ((done, total) => onProgress("up", done, total)),
-      });
-      headers[BODY_HEADER] = claim;
-    }
+    const { small, claim } = await store(order);
+    if (claim !== undefined) headers[BODY_HEADER] = claim;
     const patience = patienceOf(order, ports.bus);
     const options: CallOptions = {
       ...(hasAny(headers) && { headers }),
@@ -147,7 +204,11 @@ export function openInvoker(ports: InvokePorts): Invoker {
       redeems: callee !== undefined,
       ...(order.onReplySubject !== undefined && { onReplySubject: order.onReplySubject }),
     };
-    const reply = await patiently(order, subject, isLarge ? NOTHING : order.body, options).catch((thrown: unknown) => {
+    if (claim !== undefined && signal !== undefined && isAborted(signal)) {
+      dropBody(caller, account, claim);
+      throw cancelledBy(signal);
+    }
+    const reply = await patiently(order, subject, small, options).catch((thrown: unknown) => {
       const fault = Fault.from(thrown);
       // Where something may run, it may still need its body.
       if (claim !== undefined && fault.details?.["undelivered"] === true) dropBody(caller, account, claim);
@@ -161,20 +222,35 @@ export function openInvoker(ports: InvokePorts): Invoker {
       dropBody(caller, account, check);
       throw thrown;
     }
-    const body = await getBody(caller, account, check, {
-      signal,
-      progress: onProgress && ((done, total) => onProgress("down", done, total)),
-    });
-    return { body, headers: reply.headers };
+    return reply;
   };
 
+  const readingOf = ({ signal, onProgress }: Invocation) => ({
+    signal,
+    progress: onProgress && ((done: number, total: number) => onProgress("down", done, total)),
+  });
+
   return {
-    invoke,
+    async invoke(order) {
+      const reply = await exchange(order);
+      const check = reply.headers[BODY_HEADER];
+      if (check === undefined) return reply;
+      return { body: await getBody(caller, order.account, check, readingOf(order)), headers: reply.headers };
+    },
+    async open(order) {
+      const { body, headers } = await exchange(order);
+      const check = headers[BODY_HEADER];
+      if (check === undefined) return { body, headers, large: undefined };
+      return { body: NOTHING, headers, large: await openBody(caller, order.account, check, readingOf(order)) };
+    },
     async settled() {
       while (cancels.size > 0) await Promise.all(cancels);
     },
   };
 }
+
+const tooLargeInline = (): Fault =>
+  new Fault("PayloadTooLarge", `code and event are more than the ${BODY_LIMIT} bytes that fit into one request`);
 
 const waitOf = (order: Invocation): number => order.deadlineMs ?? LIMITS.waitForPlace.value;
 
@@ -228,7 +304,7 @@ function hasAny(headers: Readonly<Record<string, string>>): boolean {
 }
 
 /** Asked anew each time: it changes while one waits. */
-const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
+const isAborted = (signal: StopSignal | undefined): boolean => signal?.aborted === true;
 
-const cancelledBy = (signal: AbortSignal): Fault =>
+const cancelledBy = (signal: StopSignal): Fault =>
   signal.reason instanceof Fault ? signal.reason : new Fault("Cancelled", "the caller cancelled the call", undefined, signal.reason);

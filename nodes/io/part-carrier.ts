@@ -2,6 +2,7 @@
 import { type BodyRef, partRange } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import type { StopSignal } from "./stop-signal.ts";
 
 /** All rejections are Faults. */
 export interface PartCarrier {
@@ -13,7 +14,7 @@ export interface PartCarrier {
 
 export interface BodyOptions {
   /** Ends the work with Fault Cancelled, or with the signal's reason where that is a Fault. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
   /** Told after each part. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -29,7 +30,7 @@ export interface PartsEnd {
   release(): void;
 }
 
-export function partsEnd(outer: AbortSignal | undefined): PartsEnd {
+export function partsEnd(outer: StopSignal | undefined): PartsEnd {
   const inner = new AbortController();
   const abort = (): void => inner.abort(outer?.reason instanceof Fault ? outer.reason : cancelled());
   if (outer?.aborted === true) abort();

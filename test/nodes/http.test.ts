@@ -9,7 +9,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import test, { type ExecutionContext } from "ava";
 import { readHttpAddress } from "../../actors/gateway/address.ts";
+import { Gathered } from "../../nodes/io/gathered.ts";
 import { type HttpRoute, openHttp } from "../../nodes/io/http.ts";
+import type { Upload } from "../../nodes/io/http-body.ts";
 import { readTokens } from "../../nodes/io/http-token.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -25,11 +27,18 @@ async function tokenFile(t: ExecutionContext, text: string): Promise<string> {
   return path;
 }
 
+async function wholeOf(body: Uint8Array | Upload): Promise<Uint8Array> {
+  if (body instanceof Uint8Array) return body;
+  const gathered = new Gathered();
+  for await (const piece of body.pieces) gathered.add(piece);
+  return gathered.whole();
+}
+
 const echo: HttpRoute = {
   method: "POST",
   path: "/echo/*",
   async serve(request) {
-    return { status: 200, headers: {}, body: await request.body() };
+    return { status: 200, headers: {}, body: await wholeOf(await request.body()) };
   },
 };
 const open: HttpRoute = { method: "GET", path: "/open", isOpen: true, serve: async () => ({ status: 200, headers: {}, body: "open" }) };
@@ -136,7 +145,8 @@ test("bodies that have no room are refused and results wait for it, and both are
     method: "POST",
     path: "/wait",
     async serve(request) {
-      await request.room(LIMITS.httpBytes.value / 4);
+      if (held.length < 4) request.hold(LIMITS.httpBytes.value / 4);
+      else await request.room(LIMITS.largeBody.value);
       await new Promise<void>((resolve) => held.push(resolve));
       return { status: 200, headers: {}, body: "" };
     },
@@ -203,7 +213,7 @@ test("a body in a million tiny pieces takes about as much memory as it has bytes
     method: "POST",
     path: "/hold",
     async serve(request) {
-      const { length } = await request.body();
+      const { length } = await wholeOf(await request.body());
       return { status: 200, headers: {}, body: String(length) };
     },
   };
@@ -223,4 +233,81 @@ test("a body in a million tiny pieces takes about as much memory as it has bytes
   const [answer] = (await once(socket, "data")) as [Buffer];
   t.regex(answer.toString(), /1000000$/);
   t.true(grown < 40_000_000, `${grown} bytes`);
+});
+
+test("a large body is read no quicker than it is asked for, and little of it is held", async (t) => {
+  let goOn = (): void => undefined;
+  let got = 0;
+  const slow: HttpRoute = {
+    method: "POST",
+    path: "/slow",
+    async serve(request) {
+      const body = await request.body();
+      if (body instanceof Uint8Array) throw new TypeError("a large body came whole");
+      for await (const piece of body.pieces) {
+        got += piece.length;
+        if (got === piece.length) await new Promise<void>((resolve) => void (goOn = resolve));
+      }
+      request.release();
+      return { status: 200, headers: {}, body: String(got) };
+    },
+  };
+  const { port, server } = await serve(t, [slow]);
+  const socket = dial(port, "127.0.0.1");
+  t.teardown(() => socket.destroy());
+  const size = 32 << 20;
+  socket.write(`POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${size}\r\n\r\n`);
+  let sent = 0;
+  const piece = Buffer.alloc(1 << 20);
+  // What the system holds for both sides is a few MiB; then the client has to wait.
+  while (sent < size && socket.write(piece)) sent += piece.length;
+  await until(() => (got > 0 ? true : undefined), "the first piece");
+  t.true((server.counters()["heldBytes"] ?? 0) < 7 << 20);
+  goOn();
+  for (sent += piece.length; sent < size; sent += piece.length)
+    if (!socket.write(piece)) await new Promise((resolve) => socket.once("drain", resolve));
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  t.true(answer.toString().endsWith(`\r\n\r\n${size}`), answer.toString());
+  await until(() => (server.counters()["heldBytes"] === 0 ? true : undefined), "nothing to be held");
+});
+
+test("a streamed reply that fails is broken off, and one whose client leaves is closed", async (t) => {
+  let closed = 0;
+  const stream = (pieces: () => AsyncGenerator<Uint8Array>): HttpRoute["serve"] => {
+    return async () => ({ status: 200, headers: {}, body: { bytes: 20 << 20, pieces: pieces(), close: () => void (closed += 1) } });
+  };
+  const broken: HttpRoute = {
+    method: "POST",
+    path: "/broken",
+    serve: stream(async function* () {
+      yield new Uint8Array(19 << 20);
+      throw new Fault("BodyUnavailable", "another digest");
+    }),
+  };
+  const short: HttpRoute = {
+    method: "POST",
+    path: "/short",
+    serve: stream(async function* () {
+      yield new Uint8Array(1);
+    }),
+  };
+  const whole: HttpRoute = {
+    method: "POST",
+    path: "/whole",
+    serve: stream(async function* () {
+      for (let part = 0; part < 20; part++) yield new Uint8Array(1 << 20);
+    }),
+  };
+  const { ask, port, server } = await serve(t, [broken, short, whole]);
+  await t.throwsAsync(ask("/broken"), { code: "ECONNRESET" });
+  await t.throwsAsync(ask("/short"), { code: "ECONNRESET" });
+  t.is((await ask("/whole")).text.length, 20 << 20);
+  const socket = dial(port, "127.0.0.1");
+  socket.write("POST /whole HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+  await once(socket, "data");
+  socket.pause();
+  socket.destroy();
+  await until(() => (closed === 4 ? true : undefined), "all to be closed");
+  await until(() => (server.counters()["open"] === 0 ? true : undefined), "no request to be open");
+  t.is(server.counters()["heldBytes"], 0);
 });
