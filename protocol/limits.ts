@@ -44,6 +44,11 @@ export const LIMITS = {
   bodyAttempts: limit(5, "count", "tries of one part of a body while the platform says later"),
   bodyWait: limit(30_000, "ms", "how long a host may take to get a large body for a call, or to store a result, else Unavailable"),
   bodiesKept: limit(2_048 * MiB, "bytes", "parts of large bodies in the broker; further ones are Throttled until some have gone"),
+  bodyPartsKept: limit(
+    2_000_000,
+    "count",
+    "parts of large bodies in the broker, and marks of those that were removed after use; further ones are Throttled until some have gone",
+  ),
   bodyLife: limit(3_600_000, "ms", "age at which parts of large bodies go from the broker, unless they were removed after use"),
   largeBodies: limit(
     256 * MiB,

@@ -81,7 +81,8 @@ const TABLE: readonly Row[] = [
   })),
   objectsRow(OBJECTS.code),
   objectsRow(OBJECTS.inline, LIMITS.inlineKept.value, LIMITS.inlineLife.value),
-  objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value),
+  // The broker remembers the subject of each message: tiny parts would take its memory long before they take the disk.
+  { ...objectsRow(OBJECTS.bodies, LIMITS.bodiesKept.value, LIMITS.bodyLife.value), max_msgs: LIMITS.bodyPartsKept.value },
   recordsRow(STREAM.calls, SUBJECT.callsAll, LIMITS.callsKept.value),
   recordsRow(STREAM.logs, SUBJECT.logsAll, LIMITS.logsKept.value),
 ];
@@ -116,14 +117,13 @@ async function ensure(jsm: JetStreamManager, row: Row, replicas: number): Promis
 }
 
 async function bringUp(jsm: JetStreamManager, present: StreamConfig, wanted: Row & { readonly num_replicas: number }): Promise<number> {
-  const { max_bytes = -1, max_age = 0, allow_direct = false, num_replicas } = wanted;
-  if (present.max_bytes !== max_bytes || present.max_age !== max_age || present.allow_direct !== allow_direct)
-    await jsm.streams.update(wanted.name, { ...present, max_bytes, max_age, allow_direct });
+  const { max_bytes = -1, max_msgs = -1, max_age = 0, allow_direct = false, num_replicas } = wanted;
+  const bounds = { max_bytes, max_msgs, max_age, allow_direct };
+  const isOther = present.max_bytes !== max_bytes || present.max_msgs !== max_msgs || present.max_age !== max_age;
+  if (isOther || present.allow_direct !== allow_direct) await jsm.streams.update(wanted.name, { ...present, ...bounds });
   if (present.num_replicas >= num_replicas) return present.num_replicas;
   const raise = (copies: number) =>
-    copies > present.num_replicas
-      ? jsm.streams.update(wanted.name, { ...present, max_bytes, max_age, allow_direct, num_replicas: copies })
-      : undefined;
+    copies > present.num_replicas ? jsm.streams.update(wanted.name, { ...present, ...bounds, num_replicas: copies }) : undefined;
   return (await fewerWhereNeeded(num_replicas, raise)) ?? present.num_replicas;
 }
 

@@ -2,9 +2,11 @@
 import test, { type ExecutionContext } from "ava";
 import { connect, type NatsConnection } from "nats";
 import type { Bucket } from "../../actors/kit/ports.ts";
+import { openPartStore } from "../../nodes/io/body-store.ts";
 import { openBucket } from "../../nodes/io/bucket.ts";
 import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../nodes/io/buckets.ts";
 import { Fault } from "../../protocol/errors.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Role } from "../../protocol/subjects.ts";
 import { startTestBroker, type TestBroker } from "../support/nats-server.ts";
 import { recordLog } from "../support/record-log.ts";
@@ -185,9 +187,24 @@ test("a limit that changed is brought to storage that is there, and its data sta
   const jsm = await nc.jetstreamManager();
   const { config } = await jsm.streams.info(STREAM.calls);
   await jsm.streams.update(STREAM.calls, { ...config, max_bytes: 1_000_000 });
+  const bodies = `OBJ_${OBJECTS.bodies}`;
+  await jsm.streams.update(bodies, { ...(await jsm.streams.info(bodies)).config, max_msgs: -1 });
   await prepareStorage(nc);
+  t.is((await jsm.streams.info(bodies)).config.max_msgs, LIMITS.bodyPartsKept.value);
   t.is((await jsm.streams.info(STREAM.calls)).config.max_bytes, config.max_bytes);
   t.is((await bucket.get("main.a"))?.value.text, "kept");
+});
+
+test("parts of large bodies are bounded in number too, however small they are; what is there can be read", async (t) => {
+  const { nc } = await start(t);
+  const jsm = await nc.jetstreamManager();
+  const stream = `OBJ_${OBJECTS.bodies}`;
+  await jsm.streams.update(stream, { ...(await jsm.streams.info(stream)).config, max_msgs: 3 });
+  const store = openPartStore(nc);
+  const id = (nth: number): string => String(nth).padStart(32, "0");
+  for (const nth of [1, 2, 3]) await store.put("main", id(nth), 0, new Uint8Array([nth]));
+  t.is(await faultOf(store.put("main", id(4), 0, new Uint8Array([4]))), "Throttled");
+  t.deepEqual(await store.get("main", id(3), 0), Buffer.from([3]));
 });
 
 test("removing from a bucket that nobody watches leaves nothing", async (t) => {
