@@ -122,3 +122,76 @@ test("a host can neither change the registry nor make or remove anything in JetS
     t.false(allows(publish, subject), subject);
   }
 });
+
+const ID = "0123456789abcdef0123456789abcdef";
+
+test("parts of bodies and the end of a call: callers may ask, frontends answer, and nobody else hears them", (t) => {
+  const asked = [...(["put", "get", "drop"] as const).map((verb) => SUBJECT.bodyPart("main", verb, ID, 0)), SUBJECT.cancel("main")];
+  for (const subject of asked) {
+    for (const role of ["anonymous", "gateway"] as const)
+      t.true(allows(permissionsOf(role, "n1").publish, subject), `${role} asks ${subject}`);
+    t.true(allows(permissionsOf("frontend", "n1").subscribe, subject), `a frontend hears ${subject}`);
+    for (const role of ["anonymous", "gateway", "scheduler", "host"] as const)
+      t.false(allows(permissionsOf(role, "n1").subscribe, subject), `${role} hears ${subject}`);
+  }
+});
+
+test("who stores bodies for callers may do it in their bucket alone, and callers may not touch it", (t) => {
+  const chunk = `$O.pilot_bodies.C.main.${ID}.0`;
+  for (const role of ["frontend", "host"] as const) t.true(allows(permissionsOf(role, "n1").publish, chunk), role);
+  for (const role of ["anonymous", "gateway"] as const) {
+    const { publish } = permissionsOf(role, "n1");
+    for (const subject of [
+      chunk,
+      "$JS.API.DIRECT.GET.OBJ_pilot_bodies",
+      "$JS.API.STREAM.MSG.GET.OBJ_pilot_bodies",
+      "$KV.pilot_data.main.x",
+    ])
+      t.false(allows(publish, subject), `${role} ${subject}`);
+  }
+  const frontend = permissionsOf("frontend", "n1").publish;
+  for (const subject of [
+    "$O.pilot_code.C.x",
+    "$KV.pilot_functions.main.echo",
+    "$KV.pilot_leases.x",
+    "$JS.API.STREAM.PURGE.OBJ_pilot_bodies",
+    "$JS.API.STREAM.DELETE.OBJ_pilot_bodies",
+    "_pilot.agent.h1.grant",
+    "_pilot.service.registry.deploy",
+  ])
+    t.false(allows(frontend, subject), subject);
+});
+
+test("a gateway is a caller with an inbox of its own: it hears no other's replies and changes nothing", (t) => {
+  const { publish, subscribe } = permissionsOf("gateway", "n1");
+  t.true(allows(publish, "pilot.fn.main.echo"));
+  t.true(allows(publish, "pilot.inline.main"));
+  t.true(allows(subscribe, "_INBOX.gateway.abc.claim.1"));
+  for (const subject of [
+    "_INBOX.other.1",
+    "_INBOX.operator.1",
+    "pilot.pub.main.x",
+    "pilot.fn.main.echo",
+    "_pilot.inbox.operator.x",
+    "_pilot.logs.main.echo",
+  ])
+    t.false(allows(subscribe, subject), `hears ${subject}`);
+  for (const subject of [
+    "_pilot.host.h1",
+    "_pilot.keeper.s1",
+    "_pilot.desk",
+    "_pilot.agent.h1.grant",
+    "_pilot.back.f1.1.1.x",
+    "_pilot.report.f1",
+    "_pilot.inbox.frontend.x",
+    "_pilot.inbox.host.x",
+    "_pilot.service.registry.deploy",
+    "_pilot.service.registry.remove",
+    "_pilot.service.fleet.cancel",
+    "_INBOX.other.1",
+    "pilot.pub.main.x",
+    "$JS.API.INFO",
+    "$SYS.REQ.SERVER.PING",
+  ])
+    t.false(allows(publish, subject), `publishes ${subject}`);
+});

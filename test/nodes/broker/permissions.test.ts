@@ -80,6 +80,33 @@ test("a role has its own rights and no other role's", async (t) => {
   t.true(await publishes(scheduler, "$SYS.REQ.SERVER.PING"));
 });
 
+test("large bodies and cancels: callers ask, frontends alone hear it; a gateway has an inbox of its own", async (t) => {
+  const broker = await startTestBroker(t);
+  const [nobody, gateway, frontend, host, scheduler] = await Promise.all([
+    join(t, broker, {}),
+    ...(["gateway", "frontend", "host", "scheduler"] as const).map((role) => join(t, broker, broker.credentials(role))),
+  ]);
+  if (!nobody || !gateway || !frontend || !host || !scheduler) return t.fail();
+  const id = "0".repeat(32);
+  for (const subject of [SUBJECT.bodyPart("main", "put", id, 0), SUBJECT.bodyPart("main", "drop", id, 1), SUBJECT.cancel("main")])
+    for (const caller of [nobody, gateway]) t.false(await publishes(caller, subject), subject);
+  for (const subject of [SUBJECT.bodyAll, SUBJECT.cancelAll]) {
+    t.false(await hears(frontend, subject), subject);
+    for (const other of [nobody, gateway, host, scheduler]) t.true(await hears(other, subject), subject);
+  }
+  const chunk = `$O.pilot_bodies.C.main.${id}.0`;
+  for (const caller of [nobody, gateway]) t.true(await publishes(caller, chunk));
+  for (const keeper of [frontend, host]) t.false(await publishes(keeper, chunk));
+  t.true(await publishes(frontend, "$O.pilot_code.C.x"));
+  t.true(await publishes(frontend, "$JS.API.STREAM.PURGE.OBJ_pilot_bodies"));
+  t.false(await hears(gateway, "_INBOX.gateway.mine.>"));
+  for (const subject of ["_INBOX.>", "_INBOX.someone.>", "pilot.pub.>", "_pilot.inbox.operator.>", "pilot.fn.>"])
+    t.true(await hears(gateway, subject), `a gateway hears ${subject}`);
+  for (const subject of ["_pilot.host.host-1", "_pilot.desk", "_pilot.service.registry.deploy", "_INBOX.someone.1", "$JS.API.INFO"])
+    t.true(await publishes(gateway, subject), `a gateway publishes ${subject}`);
+  return t.pass();
+});
+
 test("a wrong password is refused, and is not taken for anonymous", async (t) => {
   const broker = await startTestBroker(t);
   await t.throwsAsync(connect({ servers: broker.url, user: "operator", pass: "guess", reconnect: false }), {
