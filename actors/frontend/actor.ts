@@ -8,10 +8,10 @@
 import type { Actor } from "xstate";
 import { tooLargeFor } from "../../protocol/bodies.ts";
 import { callIds } from "../../protocol/call-id.ts";
-import { splitHead } from "../../protocol/codec.ts";
+import { encode, splitHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
-import { callReport, handedCall } from "../../protocol/messages/call.ts";
+import { askedCall, callReport, handedCall } from "../../protocol/messages/call.ts";
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
 import { slotKey } from "../../protocol/names.ts";
@@ -64,16 +64,20 @@ export interface Frontend extends Inspected {
   readonly lifecycle: Actor<typeof frontendMachine>;
 }
 
-interface Request {
+/** What is to be known of a call to say what it is. */
+interface Question {
   readonly account: string;
   readonly name: string;
   readonly qualifier: string | undefined;
   readonly options: CallOptions;
-  readonly body: Uint8Array;
-  readonly reply: string;
   readonly receivedAt: number;
   readonly waitedMs: number;
   readonly chain: string[] | undefined;
+}
+
+interface Request extends Question {
+  readonly body: Uint8Array;
+  readonly reply: string;
 }
 
 const SWEEP_MS = 250;
@@ -123,27 +127,28 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
   };
 
+  const resolve = (record: FunctionRecord, request: Question) => ({
+    ...resolveCall(
+      record,
+      registry.account(request.account),
+      resolveAlias(record, request.qualifier, random),
+      request.options,
+      request.waitedMs,
+    ),
+    call: newCallId(request.receivedAt),
+    receivedAt: request.receivedAt,
+    attempt: 1,
+    ...(request.chain && { chain: request.chain }),
+    ...(request.options.bodyRef && { bodyRef: request.options.bodyRef }),
+  });
+
   const place = (record: FunctionRecord, request: Request) => {
-    const version = resolveAlias(record, request.qualifier, random);
-    const account = registry.account(request.account);
-    const resolved = resolveCall(record, account, version, request.options, request.waitedMs);
-    const key = slotKey(resolved.account, resolved.function, version, resolved.memoryMb);
+    const head = resolve(record, request);
+    const key = slotKey(head.account, head.function, head.version, head.memoryMb);
     // A demand on the runtime is the keeper's to judge.
     const mayQueue = record.settings.class !== "rare";
-    const to = resolved.runtimeWanted === undefined ? hot.borrow(key, mayQueue, resolved.containers) : undefined;
-    calls.place(
-      {
-        ...resolved,
-        call: newCallId(request.receivedAt),
-        receivedAt: request.receivedAt,
-        attempt: 1,
-        ...(request.chain && { chain: request.chain }),
-        ...(request.options.bodyRef && { bodyRef: request.options.bodyRef }),
-      },
-      request.body,
-      request.reply,
-      to,
-    );
+    const to = head.runtimeWanted === undefined ? hot.borrow(key, mayQueue, head.containers) : undefined;
+    calls.place(head, request.body, request.reply, to);
   };
 
   /** A release before large bodies would run such a call with an empty body. */
@@ -161,19 +166,20 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     if (request.options.bodyRef !== undefined && request.body.length > 0)
       throw new Fault("BadRequest", "a call with a Pilot-Body header has no body of its own");
     if (request.options.bodyRef !== undefined) largeBodiesMayGo();
-    if (absence.hasEnded()) registry.doubt();
-    const record = registry.function(request.account, request.name);
-    if (record !== undefined) {
-      place(record, request);
-      return;
-    }
-    void prepared(readThenPlace(request), request.reply);
+    find(request, request.reply, (record) => place(record, request));
   };
 
-  const readThenPlace = async (request: Request) => {
-    const found = await registry.readThrough(request.account, request.name);
-    if (found === undefined) throw new Fault("FunctionNotFound", `there is no function ${request.name} in account ${request.account}`);
-    place(found, request);
+  /** Gives the function of a request to `found`, at once where it is known; whatever goes wrong later is told to `reply`. Throws. */
+  const find = ({ account, name }: Question, reply: string, found: (record: FunctionRecord) => void) => {
+    if (absence.hasEnded()) registry.doubt();
+    const known = registry.function(account, name);
+    if (known !== undefined) return found(known);
+    const read = async () => {
+      const record = await registry.readThrough(account, name);
+      if (record === undefined) throw new Fault("FunctionNotFound", `there is no function ${name} in account ${account}`);
+      found(record);
+    };
+    void prepared(read(), reply);
   };
 
   /** The caller's reply subject, or undefined when there is none that may be answered. */
@@ -203,6 +209,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     if (back === undefined) return count("dropped.badReply");
     try {
       const { head, body } = splitHead(message.body);
+      if (typeof head === "object" && head !== null && "asks" in head) return onAsked(head, message.reply);
       const handed = handedCall.parse(head);
       const options = readCallHeaders(Object.keys(handed.headers), (name) => handed.headers[name]);
       admit({
@@ -218,6 +225,20 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
       });
     } catch (thrown) {
       fail(back.reply, thrown);
+    }
+  };
+
+  /** A host asks what a call is, and places it itself: nothing is held here. */
+  const onAsked = (head: unknown, back: string) => {
+    try {
+      const asked = askedCall.parse(head);
+      const options = readCallHeaders(Object.keys(asked.headers), (name) => asked.headers[name]);
+      if (options.bodyRef !== undefined) largeBodiesMayGo();
+      const { account, qualifier, receivedAt } = asked;
+      const question: Question = { account, name: asked.function, qualifier, options, receivedAt, waitedMs: 0, chain: undefined };
+      find(question, back, (record) => bus.send(back, encode({ resolved: resolve(record, question) })));
+    } catch (thrown) {
+      fail(back, thrown);
     }
   };
 

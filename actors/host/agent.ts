@@ -117,12 +117,12 @@ class Agent implements Host, Life {
   }
 
   held(): Readonly<Record<string, number>> {
-    const { runner, slots, handed, unfinished, bodies } = this.#parts;
+    const { runner, slots, handed, nested, unfinished, bodies } = this.#parts;
     return {
       running: runner.busy.size,
       queuedBytes: slots.bytes.used,
-      handed: handed.size,
-      handedBytes: handed.bytes,
+      handed: handed.size + nested.size,
+      handedBytes: handed.bytes + nested.bytes,
       bodyBytes: bodies.bytes.coming,
       resultBytes: bodies.bytes.going,
       work: unfinished.count,

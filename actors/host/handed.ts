@@ -1,16 +1,17 @@
 /**
- * Direct calls that this host could not run, and handed on.
+ * Direct calls that this host could not run, and handed on; and calls of the functions that run here, once it is known what they are.
  *
  * H1  The host owns them: it keeps the body until somebody has taken the call, and speaks for it until it is done.
  * H2  Silence never causes a second placement: only a 503, a refusal, or a node that is lost before it took the call.
+ *     The keeper of a nested call of which nothing was heard is asked whether it has it.
  * H3  What a frontend gets from the desk is the frontend's own from then on; here only a 503 is still answered.
  */
-import { joinHead } from "../../protocol/codec.ts";
+import { decode, joinHead } from "../../protocol/codec.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { type CallHead, callReport, type HandedCall } from "../../protocol/messages/call.ts";
+import { type CallHead, callReport, type HandedCall, refusal } from "../../protocol/messages/call.ts";
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
-import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import { type BackSubject, parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import { type Member, Members } from "../kit/members.ts";
@@ -29,6 +30,12 @@ interface Handed {
   keeper: string;
   body: Uint8Array | undefined;
   hop: number;
+  /** A running function's: it goes to keepers only. */
+  readonly isNested: boolean;
+  /** Monotonic: when the keeper of a nested call is asked about it, unless something is heard before. */
+  probeAt: number;
+  /** Since it was last sent whole. */
+  wasProbed: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
 }
 
@@ -36,6 +43,11 @@ interface Handed {
 const DESK_MS = 1_000;
 /** A report that was on its way when a keeper died has arrived after this long. */
 const SETTLE_MS = 100;
+/** After this long a keeper is looked for again where there was none. */
+const RETRY_MS = 50;
+/** A nested call of which nothing was heard for this long may have been lost on the way. */
+const PROBE_MS = 500;
+const NOTHING = new Uint8Array(0);
 
 export interface HandedPorts {
   readonly host: string;
@@ -48,8 +60,10 @@ export interface HandedPorts {
   readonly counters: Counters;
   /** A scheduler has begun, or was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
   schedulersChanged(): void;
-  /** A 503 for a nested call, which is number 0 here; its own inbox follows. */
+  /** A 503 for a nested call that a frontend was to have, which is number 0 here; its own inbox follows. */
   undelivered(reply: string): void;
+  /** What came for a number that is of no call here. */
+  cameBack(back: BackSubject, message: Message): void;
 }
 
 export class HandedCalls {
@@ -87,9 +101,21 @@ export class HandedCalls {
     return this.#calls.size;
   }
 
+  /** Those that nobody has taken yet. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const { taken } of this.#calls.values()) if (taken === undefined) waiting++;
+    return waiting;
+  }
+
   /** Of the bodies that are held. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** A number that no call of this host has. */
+  nextNumber(): number {
+    return this.#next++;
   }
 
   /** The scheduler that keeps a function, as far as this host has heard; undefined: none. */
@@ -99,22 +125,40 @@ export class HandedCalls {
 
   /** To the function's keeper, which places it. `waitMs` of the head counts from now. */
   toKeeper(keeper: string, head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string): void {
-    if (!this.#hasRoom(body.length, reply)) return;
+    const call = this.#hold(head, body, reply, false);
+    if (call === undefined) return;
+    call.keeper = keeper;
+    this.#ports.counters.add("handed.keeper");
+    this.#sendToKeeper(call);
+  }
+
+  /** A running function's call to the keeper of what it calls, as soon as there is one. `waitMs` of the head counts from now. */
+  placeNested(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string): void {
+    const call = this.#hold(head, body, reply, true);
+    if (call === undefined) return;
+    this.#ports.counters.add("handed.nested");
+    this.#toAnyKeeper(call);
+  }
+
+  #hold(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, isNested: boolean): Handed | undefined {
+    if (!this.#hasRoom(body.length, reply)) return undefined;
     const number = this.#next++;
     const call: Handed = {
       number,
       reply,
       waitUntil: this.#ports.clock.now() + head.waitMs,
       head: { ...head, owner: this.#ports.host, ownerEpoch: this.#ports.epoch, number },
-      keeper,
+      keeper: "",
       body: body.slice(),
       hop: 0,
+      isNested,
+      probeAt: Number.POSITIVE_INFINITY,
+      wasProbed: false,
       taken: undefined,
     };
     this.#bytes += body.length;
     this.#calls.set(number, call);
-    this.#ports.counters.add("handed.keeper");
-    this.#sendToKeeper(call);
+    return call;
   }
 
   /** To any frontend, which judges it as if it had come from the caller. */
@@ -128,6 +172,9 @@ export class HandedCalls {
       keeper: "",
       body: undefined,
       hop: 0,
+      isNested: false,
+      probeAt: Number.POSITIVE_INFINITY,
+      wasProbed: false,
       taken: undefined,
     };
     this.#calls.set(call.number, call);
@@ -145,7 +192,7 @@ export class HandedCalls {
         if (now > call.waitUntil + LIMITS.clockGap.value) {
           this.#ports.counters.add("handed.unplaced");
           this.#fail(call, new Fault("Throttled", "no place was found in time", { retryAfterMs: 1_000 }));
-        }
+        } else if (call.isNested && now > call.probeAt && this.#ports.bus.connected) this.#probe(call, head);
       } else if (now > call.waitUntil + head.timeoutMs + LIMITS.boot.value + LIMITS.load.value) this.#forget(call.number);
     }
     this.#unwatch();
@@ -167,12 +214,50 @@ export class HandedCalls {
   #sendToKeeper(call: Handed): void {
     if (call.head === undefined || call.body === undefined) return;
     call.hop++;
+    call.wasProbed = false;
+    call.probeAt = this.#ports.clock.now() + PROBE_MS;
     const waitMs = Math.max(0, call.waitUntil - this.#ports.clock.now());
     this.#ports.bus.send(
       SUBJECT.keeper(call.keeper),
       joinHead({ ...call.head, waitMs }, call.body),
       SUBJECT.back(this.#ports.host, call.number, call.hop, call.reply),
     );
+  }
+
+  /** Asks the keeper whether it has the call at all. One that has it, and no host for it yet, says nothing. */
+  #probe(call: Handed, head: CallHead): void {
+    const { bus, clock, counters, host } = this.#ports;
+    counters.add("handed.probed");
+    call.wasProbed = true;
+    call.probeAt = clock.now() + PROBE_MS;
+    call.hop++;
+    bus.send(
+      SUBJECT.keeper(call.keeper),
+      joinHead({ ...head, probe: true }, NOTHING),
+      SUBJECT.back(host, call.number, call.hop, call.reply),
+    );
+  }
+
+  #toAnyKeeper(call: Handed): void {
+    if (call.head === undefined) return;
+    const keeper = this.keeperOf(call.head.account, call.head.function);
+    if (keeper === undefined) return this.#retryKeeper(call);
+    call.keeper = keeper;
+    this.#sendToKeeper(call);
+  }
+
+  /** No keeper, or one that does not take it now: a nested call waits for one as long as it may wait for a place. */
+  #retryKeeper(call: Handed): void {
+    const { clock } = this.#ports;
+    if (clock.now() > call.waitUntil) {
+      // Its keeper had it, and may have placed it before it went: the sweep ends it, if no host runs it by then.
+      if (!call.wasProbed) this.#fail(call, new Fault("Unavailable", "no scheduler answers", { retryAfterMs: 1_000 }));
+      return;
+    }
+    const hop = ++call.hop;
+    clock.after(RETRY_MS, () => {
+      if (this.#calls.get(call.number) === call && call.taken === undefined && call.hop === hop) this.#toAnyKeeper(call);
+    });
   }
 
   #sendToDesk(call: Handed, handed: HandedCall, body: Uint8Array): void {
@@ -201,12 +286,25 @@ export class HandedCalls {
   #cameBack(message: Message): void {
     const back = parseBackSubject(message.subject);
     if (back?.number === 0) return this.#ports.undelivered(back.reply);
-    const call = back && this.#calls.get(back.number);
-    if (back === undefined || call === undefined || back.hop !== call.hop || call.taken !== undefined) return;
-    if (call.head !== undefined) {
+    if (back === undefined) return;
+    const call = this.#calls.get(back.number);
+    if (call === undefined) return this.#ports.cameBack(back, message);
+    if (back.hop !== call.hop || call.taken !== undefined) return;
+    if (call.isNested) this.#nestedReturned(call, message);
+    else if (call.head !== undefined) {
       this.#ports.counters.add("handed.returned");
       this.#fallBack(call);
     } else if (message.status === 503) this.#fail(call, new Fault("Unavailable", "no frontend answers", { retryAfterMs: 1_000 }));
+  }
+
+  #nestedReturned(call: Handed, message: Message): void {
+    this.#ports.counters.add("handed.returned");
+    if (message.status === 503) return this.#retryKeeper(call);
+    const { refused, reason, taken } = refusal.parse(decode(message.body));
+    // The news of that was lost.
+    if (refused === "duplicate" && taken !== undefined) this.#taken(call.number, taken.host, taken.epoch);
+    else if (refused === "draining") this.#retryKeeper(call);
+    else this.#fail(call, new Fault("Unavailable", `the call was refused: ${reason}`));
   }
 
   #taken(number: number, host: string, epoch: string): void {
@@ -245,9 +343,10 @@ export class HandedCalls {
     this.#ports.clock.after(SETTLE_MS, () => {
       for (const [at, call] of lost.entries()) {
         if (this.#calls.get(call.number) !== call || call.head === undefined || call.taken !== undefined || call.hop !== hops[at]) continue;
-        if (this.#schedulers.has(keeper.id)) {
+        if (call.isNested || this.#schedulers.has(keeper.id)) {
           call.head = { ...call.head, attempt: call.head.attempt + 1 };
-          this.#sendToKeeper(call);
+          if (call.isNested) this.#toAnyKeeper(call);
+          else this.#sendToKeeper(call);
         } else this.#fallBack(call);
       }
     });

@@ -2,6 +2,7 @@
  * The parts of a host, joined together: each says in its ports what it needs, and here is who gives it. Nothing is decided
  * here. A part may name one that is made after it, since none calls another before all are made.
  */
+import { Fault } from "../../protocol/errors.ts";
 import { RUNTIME_NAMES } from "../../protocol/runtimes.ts";
 import type { Transitions } from "../kit/transitions.ts";
 import { Announcements } from "./announcements.ts";
@@ -18,6 +19,7 @@ import { LargeBodies } from "./large-bodies.ts";
 import { Loader } from "./loader.ts";
 import { Logs } from "./logs.ts";
 import { Losses } from "./losses.ts";
+import { NestedCalls } from "./nested-calls.ts";
 import { Pool } from "./pool.ts";
 import type { HostOptions, HostPorts } from "./ports.ts";
 import { Records } from "./records.ts";
@@ -61,6 +63,7 @@ export class Parts {
   readonly bodies: LargeBodies;
   readonly requests: Requests;
   readonly handed: HandedCalls;
+  readonly nested: NestedCalls;
   readonly instances: Instances;
   readonly supply: Supply;
   readonly pool: Pool;
@@ -93,9 +96,10 @@ export class Parts {
       host,
       epoch,
       bus,
-      clock,
       counters,
       data: ports.data,
+      place: (call) => this.nested.place(call),
+      notKnown: (number) => this.nested.notKnown(number),
       violated: (container, what) => this.instances.violated(container, what),
     });
     this.handed = new HandedCalls({
@@ -107,11 +111,20 @@ export class Parts {
       random,
       replies,
       counters,
-      undelivered: (reply) => this.requests.undelivered(reply),
+      undelivered: (reply) => this.requests.failed(reply, new Fault("Unavailable", "no frontend answers")),
+      cameBack: (back, message) => this.nested.cameBack(back, message),
       schedulersChanged: () => {
         this.announcements.full();
         this.reports.retell();
       },
+    });
+    this.nested = new NestedCalls({
+      host,
+      bus,
+      clock,
+      counters,
+      handed: this.handed,
+      failed: (reply, fault) => this.requests.failed(reply, fault),
     });
     this.instances = new Instances(
       {
@@ -192,9 +205,9 @@ export class Parts {
       left: (container) => this.requests.left(container),
       discard: (container) => instances.discard(container),
     });
-    const { runner, handed } = this;
+    const { runner, handed, nested } = this;
     this.losses = new Losses({ counters, slots, supply, runner, isEnding: () => life.isEnding() });
-    this.unfinished = new Unfinished({ clock, runner, slots, handed });
+    this.unfinished = new Unfinished({ clock, runner, slots, handed, nested });
     this.desk = new Desk({
       clock,
       bus,

@@ -3,25 +3,25 @@
  * account's name, bounded, and only while the call that asks is running.
  */
 import { BODY_HEADER, type BodyRef, formatBody, parseBody } from "../../protocol/bodies.ts";
-import { joinHead } from "../../protocol/codec.ts";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
 import { type ContextRequest, FRAME } from "../../protocol/frames.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
-import type { HandedCall } from "../../protocol/messages/call.ts";
 import { isAlias, isName, isVersion } from "../../protocol/names.ts";
 import { claimInbox, inboxOf, SUBJECT } from "../../protocol/subjects.ts";
 import type { IncomingFrame } from "../instance/sandbox.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
-import type { Clock } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 import type { Container } from "./container.ts";
 import type { Counters } from "./counters.ts";
 import type { Fetch, LargeBodies } from "./large-bodies.ts";
+import type { NestedCall } from "./nested-calls.ts";
 import type { DataStore } from "./ports.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const NOTHING = new Uint8Array(0);
+/** Begins the last word of the inbox on which frontends of earlier releases refuse questions. */
+const NOT_KNOWN = "old";
 const DATA_KEY = /^[-/_=.a-zA-Z0-9]+$/;
 
 /** A nested call that waits for its answer. */
@@ -37,10 +37,13 @@ export interface RequestsPorts {
   readonly host: string;
   readonly epoch: string;
   readonly bus: Bus;
-  readonly clock: Clock;
   readonly counters: Counters;
   readonly data: DataStore;
   readonly bodies: LargeBodies;
+  /** Takes responsibility for a call of a function. */
+  place(call: NestedCall): void;
+  /** A frontend of an earlier release refused the question with that number. */
+  notKnown(number: number): void;
   /** The container breaks the rules of its channel and must end. */
   violated(container: Container, what: string): void;
 }
@@ -127,46 +130,39 @@ export class Requests {
     const number = this.#next++;
     container.requests++;
     this.#nested.set(number, { container, call, id: frame.id, sent: undefined });
-    const handed: HandedCall = {
+    const placed: Omit<NestedCall, "body"> = {
       account,
       function: name,
-      ...(qualifier !== undefined && { qualifier }),
+      qualifier,
       headers: call.traceparent === undefined ? {} : { traceparent: call.traceparent },
       chain,
-      receivedAt: this.#ports.clock.epoch(),
-      waitedMs: 0,
+      reply: `${this.#inbox}.${number}`,
+      notKnownAt: `${this.#inbox}.${NOT_KNOWN}`,
     };
     const { payload } = frame;
-    if (payload.length <= BODY_LIMIT) return this.#send(number, handed, payload);
+    if (payload.length <= BODY_LIMIT) return this.#ports.place({ ...placed, body: payload });
     this.#ports.bodies.store(account, payload).then(
       (ref) => {
         const nested = this.#nested.get(number);
         if (nested === undefined) return this.#ports.bodies.drop(account, ref);
         nested.sent = ref;
-        this.#send(number, { ...handed, headers: { ...handed.headers, [BODY_HEADER]: formatBody(ref) } }, NOTHING);
+        this.#ports.place({ ...placed, headers: { ...placed.headers, [BODY_HEADER]: formatBody(ref) }, body: NOTHING });
       },
-      (thrown: unknown) => {
-        const nested = this.#take(`${this.#inbox}.${number}`);
-        if (nested) this.#refuse(nested.container, nested.id, Fault.from(thrown));
-      },
+      (thrown: unknown) => this.failed(placed.reply, Fault.from(thrown)),
     );
   }
 
-  #send(number: number, handed: HandedCall, body: Uint8Array): void {
-    const { host, bus } = this.#ports;
-    // Number 0 is nobody's: a 503 on it is told by the inbox behind it.
-    bus.send(SUBJECT.desk, joinHead(handed, body), SUBJECT.back(host, 0, 0, `${this.#inbox}.${number}`));
-  }
-
-  /** No frontend is there. `reply` is the inbox behind the back subject. */
-  undelivered(reply: string): void {
+  /** The nested call that would have been answered on that inbox ends so. */
+  failed(reply: string, fault: Fault): void {
     const nested = this.#take(reply);
     if (!nested) return;
     this.#unsend(nested);
-    this.#refuse(nested.container, nested.id, new Fault("Unavailable", "no frontend answers"));
+    this.#refuse(nested.container, nested.id, fault);
   }
 
   #answered(message: Message): void {
+    const last = message.subject.slice(this.#inbox.length + 1);
+    if (last.startsWith(NOT_KNOWN)) return this.#ports.notKnown(Number(last.slice(NOT_KNOWN.length)));
     const nested = this.#take(message.subject);
     if (!nested) return;
     const { container, id } = nested;

@@ -9,6 +9,7 @@ import type { Desk } from "./desk.ts";
 import type { Gap } from "./gap.ts";
 import type { HandedCalls } from "./handed.ts";
 import type { Instances } from "./instances.ts";
+import type { NestedCalls } from "./nested-calls.ts";
 import type { Pool } from "./pool.ts";
 import type { Replies } from "./replies.ts";
 import type { Reports } from "./reports.ts";
@@ -26,6 +27,7 @@ export interface RoundsParts {
   readonly reports: Reports;
   readonly desk: Desk;
   readonly handed: HandedCalls;
+  readonly nested: NestedCalls;
   readonly slots: Slots;
   readonly instances: Instances;
   readonly supply: Supply;
@@ -48,7 +50,7 @@ export class Rounds {
 
   /** One round; to be called every LIMITS.hostTick. */
   look(): void {
-    const { counters, gap, replies, reports, desk, handed, slots, pool, unfinished } = this.#parts;
+    const { counters, gap, replies, reports, desk, handed, nested, slots, pool, unfinished } = this.#parts;
     const now = this.#clock.now();
     const slept = gap.tick(now);
     if (slept > 0) {
@@ -62,6 +64,7 @@ export class Rounds {
     }
     desk.sweep(now);
     handed.sweep();
+    nested.sweep();
     for (const slot of [...slots.all()]) {
       if (slot.queued > 0) this.#lookAtQueue(slot, now);
       this.#reclaim(slot, now);

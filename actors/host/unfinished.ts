@@ -1,6 +1,7 @@
 /** The calls that a host has not finished yet, and the wait for their end. */
 import type { Clock } from "../kit/ports.ts";
 import type { HandedCalls } from "./handed.ts";
+import type { NestedCalls } from "./nested-calls.ts";
 import type { Runner } from "./runner.ts";
 import type { Slots } from "./slots.ts";
 
@@ -9,6 +10,7 @@ export interface UnfinishedPorts {
   readonly runner: Runner;
   readonly slots: Slots;
   readonly handed: HandedCalls;
+  readonly nested: NestedCalls;
 }
 
 export class Unfinished {
@@ -19,12 +21,12 @@ export class Unfinished {
     this.#ports = ports;
   }
 
-  /** Calls that run, wait, or were handed on and are still held here. */
+  /** Calls that run, wait, or were handed on and not taken. For those that were taken the keeper speaks once this host is gone. */
   get count(): number {
-    const { runner, slots, handed } = this.#ports;
+    const { runner, slots, handed, nested } = this.#ports;
     let queued = 0;
     for (const slot of slots.all()) queued += slot.queued;
-    return runner.busy.size + runner.storing + queued + handed.size;
+    return runner.busy.size + runner.storing + queued + handed.waiting + nested.size;
   }
 
   /** Resolves when there is none, when `waitMs` have passed, or at `giveUp`. Legal once. */

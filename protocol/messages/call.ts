@@ -110,6 +110,27 @@ const HandedCallSchema = Type.Object({
 export type HandedCall = Static<typeof HandedCallSchema>;
 export const handedCall = checked(HandedCallSchema);
 
+/**
+ * A host's question to any frontend, on `_pilot.desk` too: what is the call that a running function makes? The host places it itself
+ * then, so that a question may be lost, or asked twice. Answered, or refused with the headers of an error, on the whole back subject.
+ * A release that does not know it refuses it as a handed call that is malformed, by the reply subject inside the back subject.
+ */
+const AskedCallSchema = Type.Object({
+  asks: Type.Literal(true),
+  account: Name,
+  function: Type.String({ maxLength: 80 }),
+  qualifier: Type.Optional(Type.String({ maxLength: 64 })),
+  headers: Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 1_024 })),
+  receivedAt: Type.Number(),
+});
+export type AskedCall = Static<typeof AskedCallSchema>;
+export const askedCall = checked(AskedCallSchema);
+
+/** The answer: what a keeper is told of the call, less who owns it. */
+export const resolvedCall = checked(
+  Type.Object({ resolved: Type.Omit(CallHeadSchema, ["owner", "number", "ownerEpoch", "chain", "place", "code", "probe"]) }),
+);
+
 /** A host's or keeper's no, published to the whole back subject as msgpack. The placer tries elsewhere. */
 const RefusalSchema = Type.Object({
   refused: Type.Union([

@@ -31,6 +31,7 @@ test.before(async () => {
   await platform.deploy("direct", WORK, { settings: { class: "busy" } });
   await platform.deploy("placed", WORK, { settings: { class: "rare" } });
   await platform.deploy("single", WORK, { settings: { class: "rare", containers: 1 } });
+  await platform.deploy("outer", OUTER, { settings: { class: "rare", timeoutMs: PATIENCE_MS } });
 });
 test.after.always(() => platform?.stop());
 
@@ -50,6 +51,22 @@ function answeredOnce(t: ExecutionContext<never>, numbers: readonly number[], en
     [],
   );
 }
+
+/** Calls another function with each of the numbers, one every so many ms, and says what came of each. */
+const OUTER = `
+export const handler = async ({ numbers, target, ms, everyMs }, context) => {
+  const one = async (n, at) => {
+    await new Promise((resolve) => setTimeout(resolve, at * everyMs));
+    try {
+      return (await context.call(target, { n, ms })).n;
+    } catch (error) {
+      return error.name;
+    }
+  };
+  return Promise.all(numbers.map(one));
+};`;
+
+const hostCounter = async (name: string): Promise<number> => (await platform.fleet()).hosts[0]?.counters[name] ?? 0;
 
 /** Three that run, one that holds the only container of its function, and six that wait for it at the keeper. */
 async function tenInHand(ms: number) {
@@ -89,6 +106,50 @@ test("a frontend killed with ten calls in hand: all are answered, none runs twic
   const failed = ends.filter((one) => one.error !== undefined);
   t.true(failed.length <= 1 && failed.every(isSilence), JSON.stringify(failed.map((one) => one.message)));
   t.true(ends.length > failed.length);
+  await allGone(before, "the killed frontend");
+  await servesAgain(platform, "placed", number());
+});
+
+test("a frontend killed while functions call each other: inner calls run once or are Unavailable soon, those that run or wait elsewhere are answered", async (t) => {
+  const [running, waiting, asking] = [3, 3, 20].map((times) => Array.from({ length: times }, number)) as [number[], number[], number[]];
+  const outer = (numbers: readonly number[], target: string, ms: number, everyMs: number) =>
+    platform.call("outer", { numbers, target, ms, everyMs }, PATIENT, 2 * PATIENCE_MS);
+  // Inner calls wait three seconds for a place: there are enough containers before the first.
+  await Promise.all([...Array.from({ length: 6 }, () => call("placed", number(), 2_000)), call("single", number(), 0)]);
+  const calls = [outer(running, "placed", RUN_MS, 0), outer(waiting, "single", 500, 0)];
+  await started(...running, ...waiting.slice(0, 1));
+  // One every 100 ms: before it stops, while what is asked lies with it unread, and while nobody is there.
+  calls.push(outer(asking, "placed", 10, 100));
+  await started(...asking.slice(0, 2));
+  const old = pidOf(platform, "frontend-1");
+  const before = treeBelow(old);
+  process.kill(old, "SIGSTOP");
+  const asked = async () => (await hostCounter("nested.repeated")) > 0;
+  await until(asked, "a question that was repeated", PATIENCE_MS);
+  process.kill(old, "SIGKILL");
+  await replaced(platform, "frontend-1", old);
+  const ended = await Promise.all(calls);
+  t.deepEqual(
+    ended.map(({ error }) => error),
+    [undefined, undefined, undefined],
+    ended.map(({ message }) => message).join(),
+  );
+  const [ran, waited, answers] = ended.map(({ value }) => value) as [unknown, unknown, unknown[]];
+  t.deepEqual(ran, running);
+  t.deepEqual(waited, waiting);
+  t.deepEqual(
+    answers.filter((answer, at) => answer !== asking[at] && answer !== "Unavailable"),
+    [],
+  );
+  t.log(`seen: ${answers.filter((answer) => answer !== "Unavailable").length} of ${answers.length} inner calls answered`);
+  t.deepEqual(
+    [...running, ...waiting].filter((n) => runs.get(n) !== 1),
+    [],
+  );
+  t.deepEqual(
+    asking.filter((n, at) => (runs.get(n) ?? 0) !== (answers[at] === "Unavailable" ? 0 : 1)),
+    [],
+  );
   await allGone(before, "the killed frontend");
   await servesAgain(platform, "placed", number());
 });

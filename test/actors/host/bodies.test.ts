@@ -287,12 +287,12 @@ test("a function sends a large body to another and gets a large answer, both by 
     },
   };
   const r = await rig(t, {}, { asks });
-  r.withDesk();
+  r.withPlacing();
   const sent = r.call("asks", "warm", "x");
   await r.clock.settle();
-  const [handed] = r.toDesk;
+  const [handed] = r.toKeeper;
   t.is(handed?.body, "");
-  const claim = parseBody(handed?.handed.headers[BODY_HEADER] ?? "");
+  const claim = handed?.head.bodyRef;
   t.is(claim?.bytes, 6 * MiB);
   t.is(claim?.sha256, sha256(new Uint8Array(6 * MiB).fill(3)));
   const inbox = parseBackSubject(handed?.reply ?? "")?.reply ?? "";
@@ -306,7 +306,7 @@ test("a function sends a large body to another and gets a large answer, both by 
   for (const value of ["garbage", `${"a".repeat(32)};1;5;${"0".repeat(64)}`]) {
     const again = r.call("asks", "hot", "x");
     await r.clock.settle();
-    const reply = parseBackSubject(r.toDesk.at(-1)?.reply ?? "")?.reply ?? "";
+    const reply = parseBackSubject(r.toKeeper.at(-1)?.reply ?? "")?.reply ?? "";
     r.outside.send(reply, encode({}), "", { [BODY_HEADER]: value });
     await r.clock.settle();
     t.is(again.reply.body, "BodyUnavailable", value);
@@ -349,12 +349,12 @@ test("a large answer for which its call does not wait any more takes no room, an
     },
   };
   const r = await rig(t, {}, { leaves });
-  r.withDesk();
+  r.withPlacing();
   const sent = r.call("leaves", "warm", "x");
   await r.clock.settle();
   const ref = await stored(r, randomBytes(7 * MiB));
   const open = closeStore(r);
-  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
+  const inbox = parseBackSubject(r.toKeeper[0]?.reply ?? "")?.reply ?? "";
   r.outside.send(inbox, new Uint8Array(), "", { [BODY_HEADER]: `${ref.id};${ref.parts};${ref.bytes};${ref.sha256}` });
   await r.clock.settle();
   t.is(r.host.held()["bodyBytes"], ref.bytes);
@@ -374,12 +374,12 @@ test("the large body of a nested call that failed is removed, since it may never
     },
   };
   const r = await rig(t, {}, { asks });
-  r.withDesk();
+  r.withPlacing();
   const sent = r.call("asks", "warm", "x");
   await r.clock.settle();
-  const claim = parseBody(r.toDesk[0]?.handed.headers[BODY_HEADER] ?? "");
+  const claim = r.toKeeper[0]?.head.bodyRef;
   t.is(r.bodies.parts.get(`main.${claim?.id}.0`)?.length, LIMITS.bodyPart.value);
-  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
+  const inbox = parseBackSubject(r.toKeeper[0]?.reply ?? "")?.reply ?? "";
   r.outside.send(inbox, new Uint8Array(), "", { "Pilot-Error": "FunctionNotFound", "Nats-Service-Error": "no such function" });
   await r.clock.settle();
   t.is(sent.reply.body, "FunctionNotFound");

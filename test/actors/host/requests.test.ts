@@ -1,11 +1,15 @@
 import test from "ava";
-import { joinHead } from "../../../protocol/codec.ts";
+import { encode, joinHead } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { callReport } from "../../../protocol/messages/call.ts";
 import { parseBackSubject } from "../../../protocol/subjects.ts";
 import type { FakeContext, FakeProgram } from "../../../runtimes/fake/program.ts";
-import { bytesOf, rig } from "./rig.ts";
+import { bytesOf, type KeptOn, rig } from "./rig.ts";
 
 const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+
+/** Where a nested call is answered. */
+const inboxOf = (kept: KeptOn | undefined): string => parseBackSubject(kept?.reply ?? "")?.reply ?? "";
 
 /** Runs an action of a handler and answers with its outcome as text. */
 const tries = (action: (context: FakeContext, body: string) => Promise<unknown>): FakeProgram => ({
@@ -20,35 +24,158 @@ const tries = (action: (context: FakeContext, body: string) => Promise<unknown>)
 
 const caller = tries(async (context, body) => text(await context.call(body, bytesOf("payload"))));
 
-test("a nested call goes to the frontends with its chain, and the answer comes back into the handler", async (t) => {
+test("a nested call is asked of a frontend and goes to its keeper with its chain, and the answer comes back into the handler", async (t) => {
   const r = await rig(t, {}, { caller });
-  r.withDesk();
+  r.withPlacing();
   const sent = r.call("caller", "warm", "other.live", { chain: ["main.top"] });
   await r.clock.settle();
-  const [handed] = r.toDesk;
-  t.deepEqual(handed?.handed.chain, ["main.top", "main.caller"]);
-  t.is(handed?.handed.function, "other");
-  t.is(handed?.handed.qualifier, "live");
-  t.is(handed?.body, "payload");
-  const inbox = parseBackSubject(handed?.reply ?? "")?.reply ?? "";
+  const [asked] = r.asked;
+  t.is(asked?.question.function, "other");
+  t.is(asked?.question.qualifier, "live");
+  const [kept] = r.toKeeper;
+  t.deepEqual(kept?.head.chain, ["main.top", "main.caller"]);
+  t.is(kept?.head.owner, "h1");
+  t.is(kept?.body, "payload");
+  const inbox = inboxOf(kept);
   t.true(inbox.startsWith("_pilot.inbox.host.h1."));
   r.outside.send(inbox, bytesOf("answer"));
   await r.clock.settle();
   t.is(sent.reply.body, "ok answer");
 });
 
-test("an error of a nested call arrives by its name, and no frontend at all is Unavailable", async (t) => {
+test("an error of a nested call arrives by its name; one of which no frontend hears is Unavailable when it has waited for one", async (t) => {
   const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] }, { caller, caller2: caller });
-  const alone = r.call("caller2", "warm", "other");
-  await r.clock.settle();
-  t.regex(alone.reply.body, /^Unavailable: /);
-  r.withDesk();
+  const alone = r.call("caller2", "warm", "other", { timeoutMs: 10_000 });
+  await r.clock.advance(LIMITS.waitForPlace.value - 500);
+  t.is(alone.replies.length, 0);
+  await r.clock.advance(1_000);
+  t.regex(alone.reply.body, /^Unavailable: no frontend/);
+  r.withPlacing();
   const sent = r.call("caller", "warm", "other", { account: "second" });
   await r.clock.settle();
-  const inbox = parseBackSubject(r.toDesk[0]?.reply ?? "")?.reply ?? "";
-  r.outside.send(inbox, bytesOf("{}"), "", { "Pilot-Error": "TimedOut", "Nats-Service-Error": "too long" });
+  r.outside.send(inboxOf(r.toKeeper[0]), bytesOf("{}"), "", { "Pilot-Error": "TimedOut", "Nats-Service-Error": "too long" });
   await r.clock.settle();
   t.is(sent.reply.body, "TimedOut: too long");
+  r.answering = false;
+  const unknown = r.call("caller", "hot", "nobody", { account: "second" });
+  await r.clock.settle();
+  r.outside.send(r.asked.at(-1)?.back ?? "", bytesOf("{}"), "", { "Pilot-Error": "FunctionNotFound", "Nats-Service-Error": "no such" });
+  await r.clock.settle();
+  t.is(unknown.reply.body, "FunctionNotFound: no such");
+});
+
+test("a question that a frontend took with it when it died is asked again, and however many are answered, the call is placed once", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withPlacing();
+  r.answering = false;
+  const sent = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+  await r.clock.advance(1_500);
+  t.true(r.asked.length >= 2 && r.asked.length <= 4, `${r.asked.length}`);
+  t.is(r.toKeeper.length, 0);
+  t.is(r.host.held()["handedBytes"], "payload".length);
+  for (const at of r.asked.keys()) r.answer(at);
+  await r.clock.settle();
+  t.is(r.toKeeper.length, 1);
+  r.outside.send(inboxOf(r.toKeeper[0]), bytesOf("answer"));
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok answer");
+});
+
+test("a nested call waits for a keeper, goes to the one that follows, and is asked about where nothing is heard of it", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withDesk();
+  const sent = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+  await r.clock.advance(300);
+  r.withKeeper();
+  const dies = r.withScheduler("first");
+  await r.clock.advance(200);
+  t.is(r.toKeeper.length, 1);
+  await r.clock.advance(800);
+  t.is(r.toKeeper.at(-1)?.head.probe, true);
+  dies();
+  const probes = r.toKeeper.length;
+  r.withScheduler("second");
+  await r.clock.advance(200);
+  const again = r.toKeeper[probes];
+  t.is(again?.head.probe, undefined);
+  t.is(again?.head.call, r.toKeeper[0]?.head.call);
+  t.is(again?.body, "payload");
+  // It says that it does not know the call: then that was lost, and it gets it again.
+  const whole = r.toKeeper.length;
+  r.outside.send(again?.reply ?? "", encode({ refused: "draining", reason: "away" }));
+  await r.clock.advance(100);
+  t.is(r.toKeeper.length, whole + 1);
+  t.is(r.toKeeper.at(-1)?.body, "payload");
+  r.outside.send(inboxOf(r.toKeeper.at(-1)), bytesOf("answer"));
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok answer");
+});
+
+for (const by of ["report", "duplicate"] as const) {
+  test(`a nested call that a host had taken when it died is InstanceLost, and is sent nowhere again; taken as said by a ${by}`, async (t) => {
+    const r = await rig(t, {}, { caller });
+    r.withPlacing();
+    const sent = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+    await r.clock.settle();
+    const [kept] = r.toKeeper;
+    const number = kept?.head.number ?? 0;
+    const news = { from: "h2", epoch: "e", taken: [number], done: [], placedTaken: [], placedDone: [] };
+    if (by === "report") r.outside.tell(callReport, ["h1"], news);
+    else r.outside.send(kept?.reply ?? "", encode({ refused: "duplicate", reason: "taken", taken: { host: "h2", epoch: "e" } }));
+    await r.clock.advance(LIMITS.hostSilence.value - 500);
+    t.is(sent.replies.length, 0);
+    await r.clock.advance(1_000);
+    t.regex(sent.reply.body, /^InstanceLost: host h2/);
+    t.is(r.toKeeper.length, 1);
+    t.is(r.asked.length, 1);
+  });
+}
+
+test("a nested call that its own caller does not wait for is placed all the same, and a host that drains waits for it", async (t) => {
+  const forgets: FakeProgram = {
+    run: (_, context) => {
+      void context.call("other", bytesOf("payload")).catch(() => undefined);
+      return bytesOf("gone on");
+    },
+  };
+  const r = await rig(t, {}, { forgets });
+  r.withPlacing();
+  r.answering = false;
+  const sent = r.call("forgets", "warm", "");
+  await r.clock.settle();
+  t.is(sent.reply.body, "gone on");
+  let drained = false;
+  void r.host.drain().then(() => (drained = true));
+  await r.clock.advance(LIMITS.drainAnnounced.value + 100);
+  t.false(drained);
+  r.answer();
+  await r.clock.settle();
+  t.is(r.toKeeper[0]?.body, "payload");
+  await r.clock.advance(300);
+  t.false(drained);
+  const number = r.toKeeper[0]?.head.number ?? 0;
+  r.outside.tell(callReport, ["h1"], { from: "h2", epoch: "e", taken: [number], done: [], placedTaken: [], placedDone: [] });
+  await r.clock.advance(500);
+  t.true(drained);
+});
+
+test("frontends of a release that knows no questions get the whole call", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withPlacing();
+  r.answering = false;
+  const sent = r.call("caller", "warm", "other.live");
+  await r.clock.settle();
+  const refuses = parseBackSubject(r.asked[0]?.back ?? "")?.reply ?? "";
+  r.outside.send(refuses, bytesOf("{}"), "", { "Pilot-Error": "BadRequest", "Nats-Service-Error": "waitedMs is missing" });
+  await r.clock.settle();
+  const [handed] = r.toDesk;
+  t.is(handed?.handed.qualifier, "live");
+  t.deepEqual(handed?.handed.chain, ["main.caller"]);
+  t.is(handed?.body, "payload");
+  r.outside.send(parseBackSubject(handed?.reply ?? "")?.reply ?? "", bytesOf("answer"));
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok answer");
+  t.is(r.toKeeper.length, 0);
 });
 
 test("a chain that is too deep, and a call that would wait for a cap its own ancestors fill, are refused at once", async (t) => {

@@ -4,11 +4,19 @@ import type { ExecutionContext } from "ava";
 import { type Host, type HostOptions, startHost } from "../../../actors/host/agent.ts";
 import type { CodeCache } from "../../../actors/host/code.ts";
 import type { Message } from "../../../actors/kit/bus.ts";
-import { decode, joinHead, splitHead } from "../../../protocol/codec.ts";
+import { BODY_HEADER, parseBody } from "../../../protocol/bodies.ts";
+import { decode, encode, joinHead, splitHead } from "../../../protocol/codec.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { type CallHead, callRecords, callReport, type HandedCall, type Refusal } from "../../../protocol/messages/call.ts";
-import { type Grant, grantFunctions, type HostAnnouncement, hostAnnouncement, recallGrant } from "../../../protocol/messages/host.ts";
+import { type AskedCall, type CallHead, callRecords, callReport, type HandedCall, type Refusal } from "../../../protocol/messages/call.ts";
+import {
+  type Grant,
+  grantFunctions,
+  type HostAnnouncement,
+  hostAnnouncement,
+  nodeAnnouncement,
+  recallGrant,
+} from "../../../protocol/messages/host.ts";
 import { type FunctionLogs, functionLogs } from "../../../protocol/messages/logs.ts";
 import { parseBackSubject, SUBJECT } from "../../../protocol/subjects.ts";
 import type { CallRecord, VersionRecord } from "../../../protocol/vocabulary.ts";
@@ -94,6 +102,10 @@ export class Rig {
   readonly logs: FunctionLogs[] = [];
   readonly toKeeper: KeptOn[] = [];
   readonly toDesk: HandedOn[] = [];
+  /** What frontends were asked about nested calls, and where they answer. */
+  readonly asked: { readonly question: AskedCall; readonly back: string }[] = [];
+  /** Whether frontends answer such questions. */
+  answering = true;
   readonly data = new Map<string, Uint8Array>();
   readonly bodies = new MemoryBodies();
   readonly downloads: string[] = [];
@@ -155,8 +167,32 @@ export class Rig {
   withDesk(): void {
     this.outside.listen(SUBJECT.desk, { queue: "frontends" }, (message) => {
       const { head, body } = splitHead(message.body);
+      if ("asks" in (head as object)) return this.#asked(head as AskedCall, message.reply);
       this.toDesk.push({ handed: head as HandedCall, body: text(body), reply: message.reply });
     });
+  }
+
+  /** Frontends that say what nested calls are, and a keeper that is known: the scheduler of that name lives until what is given is called. */
+  withPlacing(epoch = "k"): () => void {
+    this.withDesk();
+    this.withKeeper();
+    return this.withScheduler(epoch);
+  }
+
+  /** A scheduler k1 that announces itself, until what is given is called. */
+  withScheduler(epoch = "k"): () => void {
+    const say = () => this.outside.tell(nodeAnnouncement, ["scheduler", "k1"], { node: "k1", epoch, draining: false });
+    say();
+    const timer = this.clock.every(LIMITS.nodeHeartbeat.value, say);
+    return () => timer.cancel();
+  }
+
+  /** A frontend's answer: what the call is. */
+  answer(at = this.asked.length - 1): void {
+    const { question, back } = this.asked[at] ?? {};
+    if (question === undefined || back === undefined) throw new Error("nothing was asked");
+    const { owner: _, number: __, place: ___, ...head } = this.head(question.function, { account: question.account });
+    this.outside.send(back, encode({ resolved: { ...head, ...claimOf(question) } }));
   }
 
   head(name: string, change: Partial<CallHead> = {}): CallHead {
@@ -308,6 +344,11 @@ export class Rig {
     });
   }
 
+  #asked(question: AskedCall, back: string): void {
+    this.asked.push({ question, back });
+    if (this.answering) this.answer();
+  }
+
   #cameBack(message: Message): void {
     const back = parseBackSubject(message.subject);
     const sent = back && this.#sent.get(back.number);
@@ -351,6 +392,11 @@ export class Rig {
       counts: () => ({ downloads: this.downloads.length, downloadedBytes: 0, hits: 0, corrupt: 0, evicted: 0, diskFailures: 0, bytes: 0 }),
     };
   }
+}
+
+function claimOf({ headers }: AskedCall): Partial<CallHead> {
+  const bodyRef = parseBody(headers[BODY_HEADER] ?? "");
+  return bodyRef === undefined ? {} : { bodyRef };
 }
 
 /** A rig whose host has a warm instance, closed at the end of the test. */
