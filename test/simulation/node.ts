@@ -166,6 +166,15 @@ export class SimulatedNode {
     this.control.disconnect();
   }
 
+  /** Its orderly end is over: nothing of it is left, and that was no trouble. */
+  leave(): void {
+    if (this.gate.isDead) return;
+    this.gate.die();
+    this.clock.stop();
+    this.bus.disconnect();
+    this.control.disconnect();
+  }
+
   hang(ms: number): void {
     if (!this.isWell) return;
     this.#trouble("hang", this.#world.now() + ms);

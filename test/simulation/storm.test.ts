@@ -53,3 +53,6 @@ test("nodes hang or lose the broker for a while: every call is answered, none ru
 
 test("leaders die, sleep and are cut off, and the store of leases stalls: every call is answered, no old version answers, no host obeys an older leader than it has heard of, and in the end one leads", (t) =>
   weather(t, SIZES.several, "leaders", [1, 2, 3]));
+
+test("nodes stop in order and start again: every call is answered, none runs twice, no old version answers, caps hold, nothing is left over", (t) =>
+  weather(t, SIZES.several, "stops", [1, 2, 3]));

@@ -49,6 +49,7 @@ const change = fc.oneof(
 );
 const role = fc.constantFrom<Role>("frontend", "scheduler", "host", "host");
 const kill = fc.record({ kind: fc.constant("kill" as const), role, which: fc.nat(5), ms: fc.constantFrom(1, 50, 500, 3_000, 6_000) });
+const stop = fc.record({ kind: fc.constant("stop" as const), role, which: fc.nat(5), ms: fc.constantFrom(1, 50, 500, 3_000, 6_000) });
 const cut = fc.record({ kind: fc.constant("cut" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 const hang = fc.record({ kind: fc.constant("hang" as const), role, which: fc.nat(5), ms: fc.constantFrom(5, 100, 700, 1_600, 3_500) });
 
@@ -67,6 +68,12 @@ export const STEPS = {
     { weight: 9, arbitrary: advance },
     { weight: 2, arbitrary: change },
     { weight: 1, arbitrary: kill },
+  ),
+  stops: fc.oneof(
+    { weight: 8, arbitrary: call },
+    { weight: 9, arbitrary: advance },
+    { weight: 2, arbitrary: change },
+    { weight: 1, arbitrary: stop },
   ),
   cuts: fc.oneof(
     { weight: 8, arbitrary: call },
@@ -88,6 +95,7 @@ type Arbitrary<A> = A extends fc.Arbitrary<infer T> ? T : never;
 export type Step =
   | Arbitrary<(typeof STEPS)["calm"]>
   | Arbitrary<(typeof STEPS)["kills"]>
+  | Arbitrary<(typeof STEPS)["stops"]>
   | Arbitrary<(typeof STEPS)["cuts"]>
   | Arbitrary<(typeof STEPS)["leaders"]>;
 
@@ -128,6 +136,7 @@ class Storm {
   readonly #newest = new Map<string, number>();
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #open = new Set<Promise<unknown>>();
+  readonly #stopping = new Set<string>();
 
   constructor(world: World, ledger: Ledger) {
     this.#world = world;
@@ -180,6 +189,8 @@ class Storm {
         if (leader === undefined || !leader.isWell) return;
         return step.how === "kill" ? this.#killOne(leader.id, "scheduler", step.ms) : leader[step.how](step.ms);
       }
+      case "stop":
+        return this.#stop(step.role, step.which, step.ms);
       case "kill":
         return this.#kill(step.role, step.which, step.ms);
       default: {
@@ -211,6 +222,23 @@ class Storm {
     if (this.#world.of(role).length < 2) return;
     this.#world.kill(id);
     this.#world.clock.after(ms, () => void this.#world.begin(id, role));
+  }
+
+  /** An orderly end; another life of it begins afterwards. */
+  #stop(role: Role, which: number, ms: number): void {
+    const staying = this.#world.of(role).filter(({ node }) => !this.#stopping.has(node.id));
+    const one = staying[which % staying.length];
+    // Another has to be there that takes what comes.
+    if (one === undefined || staying.length < 2) return;
+    const { id } = one.node;
+    this.#stopping.add(id);
+    const began = async (): Promise<void> => {
+      await this.#world.stop(id);
+      await new Promise<void>((resolve) => void this.#world.clock.after(ms, resolve));
+      this.#stopping.delete(id);
+      await this.#world.begin(id, role);
+    };
+    this.#later(began());
   }
 
   #deploy(key: FunctionName, settings: object): void {

@@ -92,7 +92,7 @@ export class Watch {
             count(sureAccounts, account);
           }
           if (state === "loading") isUnsure = true;
-          if (state === "idle" && node.isWell) idle.set(slotKey(account, name, version, memoryMb), node.id);
+          if (state === "idle" && node.isWell && !said.draining) idle.set(slotKey(account, name, version, memoryMb), node.id);
         }
       }
     }
@@ -115,9 +115,11 @@ export class Watch {
   ): void {
     const now = this.#world.clock.now();
     const servable = new Set<string>();
+    // Who takes over from one that leaves is new, and waits to hear everybody, also those that have left.
+    const areNew = now - this.#world.leftAt < UNSURE_KEEPER_MS;
     for (const { node, scheduler } of this.#world.of("scheduler")) {
       if (!node.isWell) continue;
-      const isNew = now - node.bornAt < UNSURE_KEEPER_MS || node.troubles.some(({ until }) => now - until < UNSURE_KEEPER_MS);
+      const isNew = areNew || now - node.bornAt < UNSURE_KEEPER_MS || node.troubles.some(({ until }) => now - until < UNSURE_KEEPER_MS);
       for (const wait of scheduler?.waits() ?? []) {
         const name = wait.key.slice(0, wait.key.indexOf(".", wait.account.length + 1));
         const capped =

@@ -38,6 +38,7 @@ export interface Process {
   readonly scheduler?: ReturnType<typeof startScheduler>;
   readonly host?: Host;
   readonly sandbox?: FakeSandbox;
+  readonly service?: { stop(): Promise<void> };
 }
 
 const encoder = new TextEncoder();
@@ -70,6 +71,7 @@ export class World {
   readonly #code = new Map<string, string>();
   readonly #delays = new Map<string, number>();
   #lives = 0;
+  #leftAt = Number.NEGATIVE_INFINITY;
 
   constructor(seed: number, size: Size) {
     this.size = size;
@@ -113,6 +115,23 @@ export class World {
     if (!process) return;
     this.processes.delete(id);
     process.node.kill();
+  }
+
+  /** Ends it in order. */
+  async stop(id: string): Promise<void> {
+    const process = this.processes.get(id);
+    if (!process) return;
+    this.#leftAt = Number.POSITIVE_INFINITY;
+    await process.service?.stop();
+    await (process.frontend ?? process.scheduler ?? process.host)?.drain();
+    if (this.processes.get(id) === process) this.processes.delete(id);
+    process.node.leave();
+    this.#leftAt = this.clock.now();
+  }
+
+  /** When a node last left in order; infinite while one is leaving. */
+  get leftAt(): number {
+    return this.#leftAt;
   }
 
   of(role: Role): Process[] {
@@ -174,7 +193,7 @@ export class World {
       },
       { node: node.id, instanceMb: INSTANCE_MB },
     );
-    serveRegistry({
+    const service = serveRegistry({
       ...reached,
       bus: control,
       registry,
@@ -183,7 +202,7 @@ export class World {
       hasCode: async (digest) => this.#code.has(digest),
       live: () => scheduler.live(),
     });
-    return { node, scheduler };
+    return { node, scheduler, service };
   }
 
   async #host(node: SimulatedNode): Promise<Process> {
