@@ -275,6 +275,7 @@ export const LIMITS = {
     "ms",
     "how long the body of an HTTP request may take to arrive, else BadRequest and the connection is closed",
   ),
+  httpReplyTime: limit(600_000, "ms", "how long an HTTP client may take to read its reply, else the connection is closed"),
   httpKeepAlive: limit(30_000, "ms", "how long an idle HTTP connection is kept"),
   httpBytes: limit(256 * MiB, "bytes", "bodies of requests and replies in the memory of one gateway, else Throttled"),
   // the broker that we start, and the supervisor

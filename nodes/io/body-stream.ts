@@ -67,13 +67,12 @@ export async function writeParts(carrier: PartCarrier, parts: Pieces, options: W
   let bytes = 0;
   let done = 0;
   const send = (part: number, piece: Uint8Array): void => {
-    const sent = patiently(end.signal, () => carrier.put(id, part, piece, end.signal)).then(
-      () => {
+    const sent = patiently(end.signal, () => carrier.put(id, part, piece, end.signal))
+      .then(() => {
         done += piece.length;
         progress?.(done, total ?? bytes);
-      },
-      (thrown: unknown) => end.end(Fault.from(thrown)),
-    );
+      })
+      .catch((thrown: unknown) => end.end(Fault.from(thrown)));
     const settled = sent.finally(() => onWay.delete(settled));
     onWay.add(settled);
   };

@@ -9,8 +9,14 @@ const ONE_WRITE = 64 * 1_024;
 
 export const isStream = (body: HttpReply["body"]): body is ReplyStream => typeof body !== "string" && !(body instanceof Uint8Array);
 
-/** `isLast`: the connection ends with it. Never throws. */
-export function sendReply(raw: IncomingMessage, response: ServerResponse, { status, headers, body }: HttpReply, isLast: boolean): void {
+/** `isLast`: the connection ends with it. `mostMs`: how long the client may take to read it. Never throws. */
+export function sendReply(
+  raw: IncomingMessage,
+  response: ServerResponse,
+  { status, headers, body }: HttpReply,
+  isLast: boolean,
+  mostMs: number = LIMITS.httpReplyTime.value,
+): void {
   if (response.destroyed || response.headersSent) {
     if (isStream(body)) body.close();
     return;
@@ -27,11 +33,19 @@ export function sendReply(raw: IncomingMessage, response: ServerResponse, { stat
     // One that does not read is disconnected, as long as it reads it is waited for.
     if (response.writableLength > 0) response.socket?.setTimeout(LIMITS.httpBodyPause.value);
   }
+  if (isStream(body) || response.writableLength > 0) endAfter(response, mostMs);
   if (isWhole) return;
   // A client that still writes would lose the answer with a connection that is reset.
   raw.resume();
   const { socket } = raw;
   setTimeout(() => socket.destroy(), UNREAD_MS).unref();
+}
+
+/** One that reads a little now and then would never be idle. */
+function endAfter(response: ServerResponse, ms: number): void {
+  const timer = setTimeout(() => response.destroy(), ms);
+  timer.unref();
+  response.on("close", () => clearTimeout(timer));
 }
 
 const lengthOf = (body: HttpReply["body"]): number =>

@@ -210,8 +210,9 @@ export function openInvoker(ports: InvokePorts): Invoker {
     }
     const reply = await patiently(order, subject, small, options).catch((thrown: unknown) => {
       const fault = Fault.from(thrown);
-      // Where something may run, it may still need its body.
-      if (claim !== undefined && fault.details?.["undelivered"] === true) dropBody(caller, account, claim);
+      // Where something may run, it may still need its body; after an answer nothing does.
+      const isOver = fault.details?.["undelivered"] === true || fault.details?.["headers"] !== undefined;
+      if (claim !== undefined && isOver) dropBody(caller, account, claim);
       throw fault.details?.["overdue"] === true ? overdue(fault, patience.timeoutMs) : fault;
     });
     const check = reply.headers[BODY_HEADER];

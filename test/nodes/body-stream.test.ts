@@ -169,3 +169,12 @@ test("of a body with another digest the last part is never seen, and a missing p
   parts.delete(3);
   t.deepEqual(await read(ref), [3 * PART, "BodyUnavailable"]);
 });
+
+test("a listener of progress that throws ends the body, and no process", async (t) => {
+  const { carrier, seen } = memoryCarrier();
+  const progress = (done: number): void => {
+    if (done > PART) throw new Error("a mistake of the caller");
+  };
+  t.is(await errorOf(writeParts(carrier, partsFrom(inPieces(randomBytes(20 * PART), PART)), { progress })), "Internal");
+  await until(() => (seen.dropped.length === 1 ? true : undefined), "what was stored to be removed");
+});
