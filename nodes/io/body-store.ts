@@ -80,7 +80,16 @@ export function openBodyStore(nc: NatsConnection): BodyStore {
   const store = openPartStore(nc);
   // What is on its way to the host lies in the broker, which keeps only so much for one connection.
   const gate = openGate("parts of large bodies", LIMITS.bodyParts.value, LIMITS.bodyPartsWaiting.value);
+  const drop = (account: string, id: string, parts: number): void => {
+    if (nc.isClosed()) return;
+    try {
+      for (let part = 0; part < parts; part++) empty(nc, `${chunks(account, id)}.${part}`);
+    } catch {
+      // A connection that is closing takes nothing more; what stays expires.
+    }
+  };
   const carrierOf = (account: string) => ({
+    drop: (id: string, parts: number) => drop(account, id, parts),
     put: (id: string, part: number, bytes: Uint8Array, signal: AbortSignal) =>
       gate(() => (signal.aborted ? Promise.reject(signal.reason) : store.put(account, id, part, bytes))),
     get: (id: string, part: number, signal: AbortSignal) =>
@@ -89,10 +98,7 @@ export function openBodyStore(nc: NatsConnection): BodyStore {
   return {
     read: (account, ref, signal) => readBody(carrierOf(account), ref, { signal }),
     write: (account, bytes, signal) => writeBody(carrierOf(account), bytes, { signal }),
-    drop(account, { id, parts }) {
-      if (nc.isClosed()) return;
-      for (let part = 0; part < parts; part++) empty(nc, `${chunks(account, id)}.${part}`);
-    },
+    drop: (account, { id, parts }) => drop(account, id, parts),
   };
 }
 

@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from "ava";
 import { connect, type NatsConnection } from "nats";
 import type { Bucket } from "../../actors/kit/ports.ts";
-import { openPartStore } from "../../nodes/io/body-store.ts";
+import { openBodyStore, openPartStore } from "../../nodes/io/body-store.ts";
 import { openBucket } from "../../nodes/io/bucket.ts";
 import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../nodes/io/buckets.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -205,6 +205,22 @@ test("parts of large bodies are bounded in number too, however small they are; w
   for (const nth of [1, 2, 3]) await store.put("main", id(nth), 0, new Uint8Array([nth]));
   t.is(await faultOf(store.put("main", id(4), 0, new Uint8Array([4]))), "Throttled");
   t.deepEqual(await store.get("main", id(3), 0), Buffer.from([3]));
+});
+
+test("what a host stored of a large result that it gives up is removed", async (t) => {
+  const { broker, nc } = await start(t);
+  const jsm = await nc.jetstreamManager();
+  const control = new AbortController();
+  const watcher = await join(t, broker, "operator");
+  const first = () => control.abort(new Fault("Unavailable", "it takes too long"));
+  watcher.subscribe(`$O.${OBJECTS.bodies}.C.>`, { max: 1, callback: first });
+  await watcher.flush();
+  t.is(await faultOf(openBodyStore(nc).write("main", new Uint8Array(LIMITS.largeBody.value), control.signal)), "Unavailable");
+  const stream = `OBJ_${OBJECTS.bodies}`;
+  await until(async () => {
+    const { state } = await jsm.streams.info(stream);
+    return state.messages > 0 && state.bytes < LIMITS.bodyPart.value ? true : undefined;
+  }, "the parts to be removed");
 });
 
 test("removing from a bucket that nobody watches leaves nothing", async (t) => {
