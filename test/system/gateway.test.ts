@@ -1,11 +1,13 @@
 /** The HTTP gateway on the whole platform: what calls give, what a hostile client can do, and that nothing of it stays. */
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import { connect as dial, type Socket } from "node:net";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
 
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { showCall } from "../../protocol/messages/fleet.ts";
+import { inspectNode } from "../../protocol/messages/inspect.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { readLogs } from "../support/read-logs.ts";
@@ -16,6 +18,7 @@ let platform: Platform;
 let port: number;
 
 const ECHO = "export const handler = async (event) => event";
+const LARGE = "export const handler = (event) => (event.bytes === undefined ? event : Buffer.alloc(event.bytes, 7))";
 const LONG = `export const handler = (event) => {
   console.log(event);
   return new Promise((resolve) => setTimeout(resolve, 60_000, "too late"));
@@ -25,6 +28,7 @@ test.before(async () => {
   [port = 0] = await freePorts(1);
   platform = await startPlatform({ gateway: true, http: `127.0.0.1:${port}` });
   await platform.deploy("echo", ECHO);
+  await platform.deploy("large", LARGE, { settings: { memoryMb: 1_024 } });
   await platform.deploy("long", LONG, { settings: { class: "rare", timeoutMs: 60_000 } });
 });
 test.after.always(() => platform?.stop());
@@ -190,6 +194,69 @@ test("a body and a result of 10 MB pass; one above the last limit is refused, to
   }
   await untold.closed;
   t.regex(untold.heard(), /^HTTP\/1\.1 413 /);
+  await works(t);
+});
+
+const stored = async (): Promise<number> => {
+  const jsm = await platform.operator.nc.jetstreamManager();
+  return (await jsm.streams.info("OBJ_pilot_bodies")).state.bytes;
+};
+const MB = 1_000_000;
+
+test("64 MiB go through the gateway, which holds a few of them", async (t) => {
+  t.timeout(120_000);
+  const body = randomBytes(LIMITS.largeBody.value);
+  let most = 0;
+  let isOver = false;
+  const watch = (async () => {
+    while (!isOver) {
+      const { held } = await platform.operator.bus.ask(inspectNode, ["gateway-1"], {});
+      most = Math.max(most, held["requestBytes"] ?? 0);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  })();
+  const answer = await ask("/fn/main/large", { body });
+  isOver = true;
+  await watch;
+  t.is(answer.status, 200, answer.text.slice(0, 300));
+  t.true(answer.bytes.equals(body));
+  t.is(answer.headers["content-length"], String(body.length));
+  t.true(most > 0 && most <= 6 * LIMITS.bodyPart.value, `${most} bytes were held`);
+});
+
+test("a client that leaves within a large body, or within a large result, leaves nothing in the store", async (t) => {
+  t.timeout(90_000);
+  await until(async () => ((await stored()) < MB ? true : undefined), "what other tests left to be gone", 20_000);
+  const up = await wire(t);
+  up.socket.write(`POST /fn/main/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${30 * MB}\r\n\r\n`);
+  up.socket.write(Buffer.alloc(20 * MB, 1));
+  await until(async () => ((await stored()) > 8 * MB ? true : undefined), "parts in the store", 20_000);
+  up.socket.destroy();
+  await until(async () => ((await stored()) < MB ? true : undefined), "the parts to be removed", 20_000);
+  const down = await wire(t);
+  down.socket.pause();
+  const call = JSON.stringify({ bytes: 60 * MB });
+  down.socket.write(`POST /fn/main/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${call.length}\r\n\r\n${call}`);
+  await until(async () => ((await stored()) > 50 * MB ? true : undefined), "the result in the store", 30_000);
+  down.socket.destroy();
+  await until(async () => ((await stored()) < MB ? true : undefined), "the result to be removed", 20_000);
+  await works(t);
+});
+
+test("a result that goes from the store while it is read ends as a broken body, never as a wrong one", async (t) => {
+  t.timeout(90_000);
+  const { socket, closed } = await wire(t);
+  let got = 0;
+  socket.on("data", (piece: string) => (got += piece.length));
+  const call = JSON.stringify({ bytes: 60 * MB });
+  socket.once("data", () => socket.pause());
+  socket.write(`POST /fn/main/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${call.length}\r\n\r\n${call}`);
+  await until(() => (got > 0 ? true : undefined), "the first bytes", 30_000);
+  const jsm = await platform.operator.nc.jetstreamManager();
+  await jsm.streams.purge("OBJ_pilot_bodies");
+  socket.resume();
+  await closed;
+  t.true(got < 60 * MB, `${got} bytes came`);
   await works(t);
 });
 
