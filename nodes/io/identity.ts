@@ -53,8 +53,11 @@ export async function claimId(
   // No queue group, in which only one of several with the id would hear it.
   bus.listen(whoIs.subject(node), {}, ({ body, reply }) => {
     const asking = whoIs.request.parse(decode(body));
-    if (asking.life !== undefined && asking.life !== life && isOlder(asking.life, asking.ageMs ?? 0)) return taken(conflict(node, {}));
-    if (reply === "") return;
+    if (reply === "") {
+      if (asking.life !== undefined && asking.life !== life && isOlder(asking.life, asking.ageMs ?? 0)) taken(conflict(node, {}));
+      return;
+    }
+    // Who asks has not begun: it is the younger one, however short a time this one has lived.
     const who: Who = {
       node,
       role,
