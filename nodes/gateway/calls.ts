@@ -1,11 +1,11 @@
 /** Calls by HTTP: `POST /fn/<account>/<function>[:<alias or version>]` and `POST /inline/<account>`. */
-import { isUtf8 } from "node:buffer";
 import { readGatewayHeaders } from "../../actors/gateway/headers.ts";
 import { largeReply, resultReply } from "../../actors/gateway/reply.ts";
 import { readCallRoute } from "../../actors/gateway/route.ts";
 import type { HttpRoute } from "../io/http.ts";
 import type { HttpRequest } from "../io/http-exchange.ts";
 import { type InvokePorts, openInvoker } from "../io/invoke.ts";
+import { isUtf8 } from "../io/utf8.ts";
 
 /** `settled` resolves when runs of clients that went away have been looked for. */
 export function callRoutes(ports: InvokePorts): { readonly routes: readonly HttpRoute[]; settled(): Promise<void> } {
