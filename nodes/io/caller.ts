@@ -50,6 +50,8 @@ export interface AwayPolicy {
   readonly calls?: "wait" | "fail";
   /** Of those under way: `wait` for their replies; `fail` ends them at once as InstanceLost. Default wait. */
   readonly underWay?: "wait" | "fail";
+  /** True: calls of one turn of the event loop go to the broker in one write, for who makes many at a time. Default false. */
+  readonly gathers?: boolean;
 }
 
 export interface OwnCaller extends Caller {
@@ -94,6 +96,8 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
   /** No open call is overdue before this. */
   let earliest = Number.POSITIVE_INFINITY;
   let whenIdle: (() => void)[] = [];
+  /** Calls of this turn of the event loop that are not sent yet. */
+  let gathered: (() => void)[] = [];
 
   const take = (token: string): Pending | undefined => {
     const call = pending.get(token);
@@ -112,6 +116,19 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
     kept.calls -= 1;
     kept.bytes -= bytes;
     call.kept = undefined;
+  };
+
+  const keep = (call: Pending, bytes: number, timeoutMs: number, send: () => void): void => {
+    call.kept = { bytes, timeoutMs, send };
+    call.wasAway = true;
+    kept.calls += 1;
+    kept.bytes += bytes;
+  };
+
+  const sendGathered = (): void => {
+    const all = gathered;
+    gathered = [];
+    for (const go of all) go();
   };
 
   const listen = () => {
@@ -219,12 +236,14 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
         pending.set(token, call);
         if (expires < earliest) earliest = expires;
         clock ??= setInterval(look, LOOK_MS);
-        if (isAway) {
-          call.kept = { bytes: body.length, timeoutMs, send };
-          call.wasAway = true;
-          kept.calls += 1;
-          kept.bytes += body.length;
-        } else send();
+        const go = (): void => {
+          // It may have ended meanwhile, or the connection have gone.
+          if (pending.get(token) !== call) return;
+          if (isAway) keep(call, body.length, timeoutMs, send);
+          else send();
+        };
+        if (policy.gathers !== true) go();
+        else if (gathered.push(go) === 1) setImmediate(sendGathered);
       });
     },
     drop: (reply) => void take(reply.slice(inbox.length)),
@@ -233,6 +252,7 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
     },
     away() {
       isAway = true;
+      sendGathered();
       for (const [token, call] of pending) {
         call.wasAway = true;
         if (policy.underWay === "fail" && call.kept === undefined)

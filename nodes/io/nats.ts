@@ -76,7 +76,7 @@ export async function connect(connection: Connection, options: ConnectOptions): 
   const status = { connected: true };
   // A gateway may hear its own part of callers' inboxes only.
   const inboxes = options.role === "gateway" ? "_INBOX.gateway" : (connection.inboxPrefix ?? "_INBOX");
-  const caller = openCaller(nc, inboxes, options.away);
+  const caller = openCaller(nc, inboxes, { ...options.away, gathers: options.role === "gateway" });
   void nc.closed().then((error) => {
     const why = error instanceof Error ? `: ${error.message}` : "";
     caller.end(new Fault("Unavailable", `the connection to the broker is closed${why}`));

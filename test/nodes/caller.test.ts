@@ -109,6 +109,34 @@ test("while the connection is away calls are kept and sent when it is back, each
   );
 });
 
+test("who gathers calls sends those of one turn together, none that has ended, and keeps them when the connection goes in between", async (t) => {
+  const { caller, asked } = await open(t);
+  const own = openCaller(caller.nc, "_INBOX", { gathers: true });
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const texts = Array.from({ length: 50 }, (_, nth) => `together ${nth}`);
+  const stop = new AbortController();
+  const dropped = faultOf(own.call(FN, bytes("dropped"), { timeoutMs: 30_000, signal: stop.signal }));
+  const answers = texts.map((text) => own.call(FN, bytes(text), { timeoutMs: 30_000 }));
+  stop.abort();
+  t.is((await dropped).name, "Cancelled");
+  t.deepEqual(
+    (await Promise.all(answers)).map(({ body }) => new TextDecoder().decode(body)),
+    texts,
+  );
+  const between = own.call(FN, bytes("between"), { timeoutMs: 30_000 });
+  own.away();
+  const late = own.call(FN, bytes("late"), { timeoutMs: 30_000 });
+  await new Promise((resolve) => setImmediate(resolve));
+  await caller.nc.flush();
+  t.is(asked.length, texts.length);
+  own.back();
+  await Promise.all([between, late]);
+  t.deepEqual(
+    asked.map(({ body }) => body),
+    [...texts, "between", "late"],
+  );
+});
+
 test("only so many calls and bytes are kept for a connection that is away", async (t) => {
   const { caller } = await open(t);
   const own = openCaller(caller.nc, "_INBOX");
