@@ -31,7 +31,7 @@ function judgeCall(call: SimulatedCall, ledger: Ledger, byConnection: ReadonlyMa
   const problems: string[] = [];
   const troubled = troublesOf(call, byConnection);
   const said = (what: string) => `call ${call.n} (${call.name}, ${call.doing}) of ${call.sentAt} ms ${what}: ${story(call, troubled)}`;
-  if (call.replies.length === 0 && !mayBeLost(call, troubled, byConnection)) problems.push(said("got no reply"));
+  if (call.replies.length === 0 && !call.isNested && !mayBeLost(call, troubled, byConnection)) problems.push(said("got no reply"));
   if (call.replies.length > 1 && !mayBeTwo(call, troubled)) problems.push(said(`got ${call.replies.length} replies`));
   if (call.runs.length > 1 && !call.idempotent) problems.push(said(`ran ${call.runs.length} times`));
   const allowed = call.qualifier === undefined ? ledger.allowed(call) : new Set([Number(call.qualifier)]);

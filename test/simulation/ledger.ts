@@ -17,6 +17,8 @@ export interface SimulatedCall {
   readonly name: string;
   readonly qualifier: string | undefined;
   readonly idempotent: boolean;
+  /** A running function made it; whether it hears the answer is told by its own call. */
+  readonly isNested: boolean;
   readonly sentAt: number;
   readonly doing: Doing;
   /** Where the broker delivered it: connections, in order, with the subject and when. */
@@ -62,24 +64,23 @@ export class Ledger {
       readonly idempotent: boolean;
       readonly headers?: Record<string, string>;
       readonly bytes?: number;
+      /** The function calls that one, of its own account, before it does anything. */
+      readonly inner?: string;
     },
   ): SimulatedCall {
-    const n = this.calls.length;
-    const call: SimulatedCall = {
-      n,
-      name,
-      qualifier: options.qualifier,
-      idempotent: options.idempotent,
-      sentAt: this.#world.clock.now(),
-      doing,
-      went: [],
-      runs: [],
-      replies: [],
-    };
-    this.calls.push(call);
+    const call = this.#open(name, doing, options.qualifier, options.idempotent, false);
+    const { n } = call;
     const [account = "", fn = ""] = name.split(".");
-    const body = encoder.encode(JSON.stringify({ n, doing, ms, fill: "x".repeat(options.bytes ?? 0) }));
+    const body = encoder.encode(JSON.stringify({ n, doing, ms, inner: options.inner, fill: "x".repeat(options.bytes ?? 0) }));
     this.#world.caller.send(SUBJECT.fn(account, fn, options.qualifier), body, `_INBOX.c.${n}`, options.headers);
+    return call;
+  }
+
+  #open(name: string, doing: Doing, qualifier: string | undefined, idempotent: boolean, isNested: boolean): SimulatedCall {
+    const n = this.calls.length;
+    const sentAt = this.#world.clock.now();
+    const call: SimulatedCall = { n, name, qualifier, idempotent, isNested, sentAt, doing, went: [], runs: [], replies: [] };
+    this.calls.push(call);
     return call;
   }
 
@@ -112,8 +113,13 @@ export class Ledger {
   }
 
   async #run(version: number, bytes: Uint8Array, context: FakeContext): Promise<unknown> {
-    const { n, doing, ms } = JSON.parse(decoder.decode(bytes)) as { n: number; doing: Doing; ms: number };
+    const { n, doing, ms, inner } = JSON.parse(decoder.decode(bytes)) as { n: number; doing: Doing; ms: number; inner?: string };
     this.calls[n]?.runs.push({ version, at: this.#world.clock.now(), id: context.callId });
+    if (inner !== undefined) {
+      const nested = this.#open(inner, doing, undefined, inner === "a.repeat", true);
+      await context.call(inner.slice(inner.indexOf(".") + 1), encoder.encode(JSON.stringify({ n: nested.n, doing, ms })));
+      return { n };
+    }
     if (doing === "sleep") await context.sleep(ms);
     if (doing === "throw") throw new TypeError("no luck");
     if (doing === "crash") {

@@ -51,6 +51,9 @@ test("nodes are killed and start again: no call is lost that was handed on, none
 test("nodes hang or lose the broker for a while: every call is answered, none runs twice, no old version answers, caps hold, nothing is left over", (t) =>
   weather(t, SIZES.several, "cuts", [1, 3, 7, 12, 21, 23]));
 
+test("functions call each other while nodes are killed and start again: every outer call is answered, no call runs twice, nothing is left over", (t) =>
+  weather(t, SIZES.several, "nested", [1, 2, 3]));
+
 test("leaders die, sleep and are cut off, and the store of leases stalls: every call is answered, no old version answers, no host obeys an older leader than it has heard of, and in the end one leads", (t) =>
   weather(t, SIZES.several, "leaders", [1, 2, 3]));
 

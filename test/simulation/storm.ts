@@ -34,6 +34,15 @@ const call = fc.record({
   times: fc.constantFrom(1, 1, 1, 2, 8, 20),
   how: fc.constantFrom("plain", "plain", "plain", "plain", "version", "trace", "deadline", "memory"),
 });
+/** A call of a function that calls another of its account. */
+const nest = fc.record({
+  kind: fc.constant("nest" as const),
+  name,
+  inner: fc.nat(2),
+  doing: fc.constantFrom<Doing>("return", "return", "sleep", "throw", "crash"),
+  ms,
+  times: fc.constantFrom(1, 1, 2, 8),
+});
 const advance = fc.record({ kind: fc.constant("advance" as const), ms: fc.constantFrom(0, 1, 3, 10, 30, 100, 100, 400) });
 const change = fc.oneof(
   fc.record({ kind: fc.constant("deploy" as const), name, waits: fc.boolean() }),
@@ -82,6 +91,13 @@ export const STEPS = {
     { weight: 1, arbitrary: cut },
     { weight: 1, arbitrary: hang },
   ),
+  nested: fc.oneof(
+    { weight: 2, arbitrary: call },
+    { weight: 8, arbitrary: nest },
+    { weight: 10, arbitrary: advance },
+    { weight: 1, arbitrary: change },
+    { weight: 1, arbitrary: kill },
+  ),
   leaders: fc.oneof(
     { weight: 8, arbitrary: call },
     { weight: 6, arbitrary: advance },
@@ -97,6 +113,7 @@ export type Step =
   | Arbitrary<(typeof STEPS)["kills"]>
   | Arbitrary<(typeof STEPS)["stops"]>
   | Arbitrary<(typeof STEPS)["cuts"]>
+  | Arbitrary<(typeof STEPS)["nested"]>
   | Arbitrary<(typeof STEPS)["leaders"]>;
 
 export interface Outcome {
@@ -164,6 +181,13 @@ class Storm {
       case "call":
         for (let time = 0; time < step.times; time++) this.#call(step);
         return;
+      case "nest": {
+        const own = NAMES.filter((key) => key.startsWith(step.name.slice(0, 2)));
+        const inner = own[step.inner % own.length] ?? step.name;
+        for (let time = 0; time < step.times; time++)
+          this.#ledger.call(step.name, step.doing, step.ms, { idempotent: step.name === "a.repeat", inner });
+        return;
+      }
       case "deploy":
         this.#deploy(step.name, {});
         return step.waits ? clock.advance(30) : undefined;
