@@ -70,8 +70,9 @@ type Calls = Readonly<Record<"http" | "nats" | "gateway", Call>>;
 
 /** A grant stands, and every connection is made. */
 async function warmUp(platform: Platform, calls: Calls, effort: Effort): Promise<void> {
-  const ms = effort.quick ? 300 : 1_000;
-  await closedLoop(calls.nats, { inFlight: 16, size: 16, ms });
+  // Until the engine has compiled what each path runs: a gateway does more per request than an echo, and is not warm as early.
+  const ms = effort.quick ? 300 : 4_000;
+  await closedLoop(calls.nats, { inFlight: 16, size: 16, ms: 1_000 });
   await platform.untilFleet("the host has a grant", (host) => host.grants.some((grant) => grant.account === ACCOUNT));
   for (const call of Object.values(calls)) await closedLoop(call, { inFlight: 32, size: SIZE, ms });
 }

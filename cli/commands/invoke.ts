@@ -1,7 +1,8 @@
 /** `pilot invoke`: one call. stdout is the function's reply and nothing else. */
+import type { BodySource } from "../../nodes/io/invoke.ts";
 import type { Connected } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
-import { LIMITS } from "../../protocol/limits.ts";
+import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { DEFAULT_ACCOUNT } from "../../protocol/names.ts";
 import { cancelledByInterrupt } from "../cancel.ts";
 import { command } from "../command.ts";
@@ -42,8 +43,10 @@ export const invoke = command({
     if ((callee === undefined) === (flags.code === undefined)) throw new Usage("say either the NAME of a function or --code FILE");
     if (callee !== undefined && flags.handler !== undefined) throw new Usage("--handler goes with --code; a deployed function has its own");
     if (flags.code === "-" && flags.data === "-") throw new Usage("--code - and --data - cannot both read stdin");
-    const event = await bodyOf(cli, flags.data);
-    const body = flags.code === undefined ? event : await inlineBody(cli, flags.code, flags.runtime, flags.handler, event);
+    const body =
+      flags.code === undefined
+        ? ((await largeFile(flags.data)) ?? (await bodyOf(cli, flags.data)))
+        : await inlineBody(cli, flags.code, flags.runtime, flags.handler, await bodyOf(cli, flags.data));
     const headers = record(flags.header ?? [], "header");
     const serve = async (platform: Connected): Promise<void> => {
       const started = performance.now();
@@ -88,6 +91,13 @@ export const invoke = command({
     await connected(cli, flags, serve, true);
   },
 });
+
+/** A file that does not fit into a message is read while it is sent. Undefined for everything else. */
+async function largeFile(data: string | undefined): Promise<BodySource | undefined> {
+  if (data?.startsWith("@") !== true) return undefined;
+  const { openLargeFile } = await import("../../nodes/io/input.ts");
+  return openLargeFile(data.slice(1), BODY_LIMIT, LIMITS.largeBody.value);
+}
 
 async function bodyOf(cli: Cli, data: string | undefined): Promise<Uint8Array> {
   if (data === undefined) return new Uint8Array(0);

@@ -1,5 +1,6 @@
 /** Reads what a user hands to a command: a file or a stream, bounded, so that a wrong path cannot fill the memory. */
-import { open } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { Fault } from "../../protocol/errors.ts";
 
 /** The whole file. Throws Fault BadRequest when it cannot be read, PayloadTooLarge above `most` bytes. */
@@ -18,6 +19,33 @@ export async function readFileWithin(path: string, most: number): Promise<Uint8A
   } finally {
     await file.close();
   }
+}
+
+/** A file that is read as it is asked for. */
+export interface LargeFile {
+  readonly bytes: number;
+  /** Once. Throws Fault BadRequest when it cannot be read, or is not as long any more. */
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** A regular file of more than `least` bytes; undefined for others, and for what cannot be looked at. Throws Fault PayloadTooLarge above `most`. */
+export async function openLargeFile(path: string, least: number, most: number): Promise<LargeFile | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFile() !== true || found.size <= least) return undefined;
+  if (found.size > most) throw new Fault("PayloadTooLarge", `${path} has more than ${most} bytes`);
+  const read = async function* (): AsyncGenerator<Uint8Array> {
+    let size = 0;
+    try {
+      for await (const piece of createReadStream(path, { highWaterMark: 1_048_576 }) as AsyncIterable<Uint8Array>) {
+        size += piece.length;
+        yield piece;
+      }
+    } catch (error) {
+      throw unreadable(path, error);
+    }
+    if (size !== found.size) throw new Fault("BadRequest", `${path} changed while it was read`);
+  };
+  return { bytes: found.size, pieces: read() };
 }
 
 const REASONS: Readonly<Record<string, string>> = {
