@@ -99,7 +99,8 @@ export class Outcomes {
     const { account, function: name, version } = call.slot;
     const about = { call: call.id, account, function: name, version, error: fault.name };
     // One line per loss, none per refusal in a storm.
-    if (fault.name === "InstanceLost" || fault.name === "Internal") this.#ports.log.info("a call was lost", { ...about, message: call.message });
+    if (fault.name === "InstanceLost" || fault.name === "Internal")
+      this.#ports.log.info("a call was lost", { ...about, message: call.message });
     else this.#ports.log.debug("a call failed", about);
     this.#ports.replies.fail(call, fault, stack);
     this.#ports.done(call);

@@ -6,8 +6,8 @@ import { parseBackSubject, SUBJECT } from "../../../protocol/subjects.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryBroker } from "../../support/memory-broker.ts";
 import { MemoryBus } from "../../support/memory-bus.ts";
-import { recordLog } from "../../support/record-log.ts";
 import { seededRandom } from "../../support/random.ts";
+import { recordLog } from "../../support/record-log.ts";
 
 /** Has waited for nothing and runs for a second. */
 const HEAD = {
