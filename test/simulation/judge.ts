@@ -68,7 +68,8 @@ function mayBeTwo(call: SimulatedCall, troubled: readonly Troubled[]): boolean {
   if (first === undefined || second === undefined || more.length > 0) return false;
   if (troubled.some(({ kind, at, until }) => kind !== "kill" && until - at >= LOST_MS)) return true;
   return troubled.some(({ node, kind, at }) => {
-    if (kind !== "kill" || at < first.at) return false;
+    // An answer that was on its way when its sender died arrives after that.
+    if (kind !== "kill" || at < first.at - WIRE_MS) return false;
     if (node.role === "host") return second.error === "InstanceLost" && at - first.at <= LIMITS.announceEvery.value + BATCH_MS;
     return node.role === "frontend" && first.error !== undefined && second.error !== undefined && at <= second.at;
   });
