@@ -14,18 +14,18 @@ export interface Gateway {
   readonly url: string;
 }
 
-/** Settings that make calls take a path, in the order in which they are tried. */
+/** What makes calls take a path, in the order in which they are tried. What a call demands of the runtime is the keeper's to judge. */
 export const PATHS = [
-  { path: "keeper", change: { class: "rare" } },
-  { path: "frontend", change: { class: "busy", direct: false } },
-  { path: "direct", change: { class: "busy", direct: true } },
+  { path: "keeper", change: { class: "rare" }, demands: true },
+  { path: "frontend", change: { class: "busy", direct: false }, demands: false },
+  { path: "direct", change: { class: "busy", direct: true }, demands: false },
 ] as const;
 
 /** Calls until a call takes the path. */
 export async function walk(
   platform: Connected,
   canary: Canary,
-  { path, change }: (typeof PATHS)[number],
+  { path, change, demands }: (typeof PATHS)[number],
   signal: AbortSignal,
 ): Promise<Finding> {
   const [{ until }, { setFunction }] = await Promise.all([import("../../nodes/io/until.ts"), import("../contracts.ts")]);
@@ -35,7 +35,7 @@ export async function walk(
   const taken = new Set<string>();
   const look = async (): Promise<Finding | undefined> => {
     const started = performance.now();
-    const headers = await call(platform, canary, {});
+    const headers = await call(platform, canary, {}, demands ? { "Pilot-Runtime": canary.runtime } : {});
     const took = headers["Pilot-Path"] ?? "?";
     taken.add(took);
     if (took !== path) return undefined;
@@ -63,7 +63,7 @@ export async function viaLargeBody(platform: Connected, { account, name }: Canar
 export async function viaCancel(platform: Connected, canary: Canary): Promise<Finding> {
   const [{ until }, { cancelCall }] = await Promise.all([import("../../nodes/io/until.ts"), import("../contracts.ts")]);
   let reply = "";
-  const calling = call(platform, canary, { sleepMs: LIMITS.doctorCall.value }, (subject) => {
+  const calling = call(platform, canary, { sleepMs: LIMITS.doctorCall.value }, {}, (subject) => {
     reply = subject;
   });
   const ended = calling.then(
@@ -120,11 +120,16 @@ async function call(
   platform: Connected,
   { account, name }: Canary,
   event: Readonly<Record<string, unknown>>,
+  demands: Readonly<Record<string, string>>,
   onReplySubject?: (subject: string) => void,
 ): Promise<Readonly<Record<string, string>>> {
   const word = crypto.randomUUID();
   const body = new TextEncoder().encode(JSON.stringify({ ...event, word }));
-  const options = { headers: { "Pilot-Trace": "1" }, timeoutMs: LIMITS.doctorCall.value, ...(onReplySubject && { onReplySubject }) };
+  const options = {
+    headers: { "Pilot-Trace": "1", ...demands },
+    timeoutMs: LIMITS.doctorCall.value,
+    ...(onReplySubject && { onReplySubject }),
+  };
   const reply = await platform.caller.call(SUBJECT.fn(account, name), body, options);
   expectEcho(reply.body, word);
   return reply.headers;
