@@ -1,6 +1,7 @@
 /** Deploy's second half: a bundle goes into the code store, then becomes the next version. */
 import type { Bundle } from "../nodes/io/bundle/index.ts";
 import type { Connected } from "../nodes/io/nats.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import type { RuntimeName } from "../protocol/runtimes.ts";
 
 export interface Publication {
@@ -25,7 +26,9 @@ export async function publish(platform: Connected, bundle: Bundle, order: Public
     import("./contracts.ts"),
   ]);
   // Before anything is stored: a broker that is not ours must stay as it was.
-  await platform.bus.ask(listPools, [], {});
+  const look = (limitMs?: number) => platform.bus.ask(listPools, [], {}, limitMs);
+  // A question on its way to a node that dies, or over a connection that breaks, is lost; this one can be put again.
+  await look(LIMITS.askAgain.value).catch(() => look());
   step("storing the code");
   const store = await openCodeStore(platform.nc);
   await store.put(bundle);

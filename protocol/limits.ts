@@ -336,6 +336,7 @@ export const LIMITS = {
   callsHeldBytes: limit(64 * MiB, "bytes", "bodies of calls that one client keeps until its connection is back, else Unavailable"),
   clientClose: limit(30_000, "ms", "how long a client that closes waits for its open calls, unless it says otherwise"),
   samePress: limit(400, "ms", "a second signal this soon is the same Ctrl-C, passed on by npm or npx, and not the wish to end at once"),
+  askAgain: limit(1_500, "ms", "how long a deploy waits for the first answer of a scheduler before it asks once more"),
   doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
   doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
   doctorPath: limit(8_000, "ms", "how long doctor calls until a call takes the path that it wants to see, else it says that none did"),
