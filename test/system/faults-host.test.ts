@@ -131,7 +131,7 @@ test("of calls in hand when a host agent dies only direct ones younger than 250 
   noneTwice(t);
 });
 
-test("an idempotent call that ran when its host agent died runs again and is answered", async (t) => {
+test("F050 an idempotent call that ran when its host agent died runs again and is answered", async (t) => {
   const n = number();
   const ended = platform.call("again", { n, ms: 3_000 }, { "Pilot-Deadline": String(PATIENCE_MS) }, PATIENCE_MS);
   await started(n);

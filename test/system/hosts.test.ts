@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 const SLOW = "export const handler = async ({ ms }) => { await new Promise((r) => setTimeout(r, ms)); return ms; };";
 const WARM = { node: 1, python: 0 };
 
-test("F050 hosts are listed, cordoned, uncordoned and drained by command; calls that run end, and the others go on", async (t) => {
+test("hosts are listed, cordoned, uncordoned and drained by command; calls that run end, and the others go on", async (t) => {
   t.timeout(180_000);
   const cluster = await startCluster(t, { brokers: 1 });
   await cluster.run(["scheduler", "frontend", "host"], { name: "a", warm: WARM });

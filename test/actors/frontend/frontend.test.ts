@@ -213,7 +213,7 @@ test("F002 malformed code requests are refused with what is wrong", async (t) =>
   t.is(host.orders.length, 0);
 });
 
-test("a call whose host dies before it took it goes elsewhere; one that ran ends as InstanceLost", async (t) => {
+test("F050 a call whose host dies before it took it goes elsewhere; one that ran ends as InstanceLost", async (t) => {
   const { clock, host: first, caller, close } = await open();
   first.announce({ instances: [idle(), idle("i2")] });
   await clock.settle();
@@ -233,7 +233,7 @@ test("a call whose host dies before it took it goes elsewhere; one that ran ends
   close();
 });
 
-test("an idempotent call that ran when its host died runs again", async (t) => {
+test("F050 an idempotent call that ran when its host died runs again", async (t) => {
   const { clock, host, caller, deploy } = await open();
   await deploy("echo", { idempotent: true });
   host.announce({ instances: [idle()] });

@@ -191,7 +191,7 @@ test("drain waits no longer than its limit; what then still runs is answered Ins
   t.is(r.sandbox.containers.length, 0);
 });
 
-test("F050 a cordoned host leaves the desk and refuses what comes, keeps what runs and what is warm, and is taken back", async (t) => {
+test("a cordoned host leaves the desk and refuses what comes, keeps what runs and what is warm, and is taken back", async (t) => {
   const r = await rig(t);
   const runs = r.call("sleep", "warm", "900");
   await r.clock.settle();
@@ -220,7 +220,7 @@ test("F050 a cordoned host leaves the desk and refuses what comes, keeps what ru
   t.deepEqual(r.cordons, [true, false]);
 });
 
-test("F050 a host that was cordoned when it stopped starts so", async (t) => {
+test("a host that was cordoned when it stopped starts so", async (t) => {
   const r = await rig(t, { cordoned: true });
   t.true((await r.announced()).cordoned);
   const late = r.call("echo", "warm");
@@ -228,7 +228,7 @@ test("F050 a host that was cordoned when it stopped starts so", async (t) => {
   t.is(late.refused, "draining");
 });
 
-test("F050 a drain from afar tells how many calls are left, waits as long as it says, and dismisses the host", async (t) => {
+test("a drain from afar tells how many calls are left, waits as long as it says, and dismisses the host", async (t) => {
   const r = await rig(t);
   const runs = r.call("sleep", "warm", "12000", { timeoutMs: 60_000 });
   await r.clock.settle();
