@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
 import { countRuns, killAndAwait, onlyItsInstances, PATIENCE_MS, pidOf, servesAgain, spawnerOf, WORK } from "../support/faults.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
+import { until } from "../support/until.ts";
 
 const canLimit = (() => {
   try {
@@ -107,7 +108,11 @@ for (const node of ["frontend-1", "scheduler-1"]) {
     await killAndAwait(platform, "broker", "SIGTERM");
     lift();
     const began = performance.now();
-    for (const name of ["known", "busy"]) await servesAgain(platform, name, number());
+    // A new function needs both connections of both nodes: what is known may be answered without the scheduler.
+    const fresh = `after-${node}`;
+    const deployed = () => platform.deploy(fresh, `${WORK}\n// ${fresh}`, { settings: { class: "rare" } });
+    await until(deployed, `a deploy after ${node} had descriptors again`, PATIENCE_MS);
+    for (const name of ["known", "busy", fresh]) await servesAgain(platform, name, number());
     t.log(`seen: everything answered ${Math.round(performance.now() - began)} ms after the limit was lifted`);
     t.is(pidOf(platform, node), pid, "it did not end");
     noneTwice(t);
