@@ -1,5 +1,5 @@
 /** What a caller says, read and judged before anything is sent. */
-import type { Callee, Invocation } from "../nodes/io/invoke.ts";
+import type { Callee, Invocation } from "../nodes/io/invocation.ts";
 import { Fault } from "../protocol/errors.ts";
 import { CALL_HEADERS } from "../protocol/headers.ts";
 import { LIMITS } from "../protocol/limits.ts";

@@ -1,5 +1,5 @@
 /** `pilot invoke`: one call. stdout is the function's reply and nothing else. */
-import type { BodySource } from "../../nodes/io/invoke.ts";
+import type { BodySource } from "../../nodes/io/invocation.ts";
 import type { Connected } from "../../nodes/io/nats.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";

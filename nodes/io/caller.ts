@@ -8,10 +8,11 @@
  */
 import { setMaxListeners } from "node:events";
 import { type NatsConnection, headers as newHeaders } from "nats";
-import { Fault, isErrorName } from "../../protocol/errors.ts";
+import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { claimInbox } from "../../protocol/subjects.ts";
 import { systemRandom } from "./clock.ts";
+import { replyFault, unsent } from "./reply-fault.ts";
 
 export interface CallReply {
   /** A view: copy it if it is kept long. */
@@ -145,7 +146,7 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
           }
           const headers: Record<string, string> = {};
           for (const name of msg.headers.keys()) headers[name] = msg.headers.get(name);
-          const fault = faultOf(msg.headers.code, headers, msg.data);
+          const fault = replyFault(msg.headers.code, headers, msg.data);
           if (fault === undefined) call.resolve({ body: msg.data, headers });
           else call.reject(fault);
         } catch (thrown) {
@@ -276,30 +277,4 @@ export function openCaller(nc: NatsConnection, prefix: string, policy: AwayPolic
     },
     idle: () => (pending.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
-}
-
-function unsent(error: unknown): Fault {
-  const text = error instanceof Error ? error.message : String(error);
-  if (/payload/i.test(text)) return new Fault("PayloadTooLarge", "the body is larger than the broker takes", { undelivered: true });
-  return new Fault("Unavailable", `the call could not be sent: ${text}`, { undelivered: true }, error);
-}
-
-function faultOf(status: number, headers: Record<string, string>, body: Uint8Array): Fault | undefined {
-  if (status === 503) return new Fault("Unavailable", "nobody answers calls: is the cluster up?", { undelivered: true, absent: true });
-  const code = headers["Nats-Service-Error-Code"];
-  if (code === undefined) return undefined;
-  const name = headers["Pilot-Error"] ?? "";
-  const said = bodyOf(body);
-  const message = typeof said["message"] === "string" ? said["message"] : (headers["Nats-Service-Error"] ?? `error ${code}`);
-  return new Fault(isErrorName(name) ? name : "Internal", message, { ...said, headers });
-}
-
-/** The fields of an error's JSON body, such as the function's stack; none where it has another form. */
-function bodyOf(body: Uint8Array): Record<string, unknown> {
-  try {
-    const said: unknown = JSON.parse(new TextDecoder().decode(body));
-    return typeof said === "object" && said !== null && !Array.isArray(said) ? (said as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }
