@@ -138,7 +138,8 @@ test("bodies as large as the broker takes are refused with their size, many at o
     Array.from({ length: 24 }, () => platform.call("roomy", largest, { "Pilot-Deadline": "30000" }, 60_000)),
   )) {
     if (ended.error === undefined) t.is(ended.body.length, BODY_LIMIT);
-    else t.is(ended.error, "Throttled", ended.message);
+    // Unavailable: on a machine that is busy otherwise, a host that copies a hundred megabytes may stand still for a second, and says so.
+    else t.true(ended.error === "Throttled" || ended.error === "Unavailable", `${ended.error}: ${ended.message}`);
   }
   const wire = await byHand(t);
   wire.send(`PUB pilot.fn.main.echo _INBOX.big.1 ${LIMITS.brokerPayload.value + 1}\r\n`);
