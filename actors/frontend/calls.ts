@@ -12,6 +12,7 @@ import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, refusal } from "../../protocol/messages/call.ts";
 import { parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import { aboutCall, tracedHeaders } from "../kit/about-call.ts";
 import type { Bus, Message } from "../kit/bus.ts";
 import { failureBody, failureHeaders } from "../kit/failure.ts";
 import { firstNumber } from "../kit/first-number.ts";
@@ -84,8 +85,9 @@ export class FrontendCalls {
   place(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, hot: HotHost | undefined): void {
     if (this.#bytes + body.length > LIMITS.heldBytes.value) {
       this.#ports.count("heldBytes");
-      this.#answer(reply, new Fault("Throttled", "the frontend holds as many bodies as it may", { retryAfterMs: 100 }));
-      return;
+      const full = new Fault("Throttled", "the frontend holds as many bodies as it may", { retryAfterMs: 100 });
+      this.#ports.log.debug("a call was refused", { ...aboutCall(head), error: full.name, message: full.message });
+      return this.#answer(head, reply, full);
     }
     const number = this.#next++;
     this.#bytes += body.length;
@@ -114,6 +116,7 @@ export class FrontendCalls {
     if (call === undefined || back === undefined || back.hop !== call.hop || call.taken !== undefined) return;
     if (message.status === 503) {
       this.#ports.count("absent");
+      this.#ports.log.debug("a call came back: nobody was there", { ...aboutCall(call.head), node: call.with?.id });
       if (call.with?.kind === "host") this.#toKeeper(call);
       else this.#retryKeeper(call);
       return;
@@ -121,6 +124,7 @@ export class FrontendCalls {
     const { refused, reason, taken } = refusal.parse(decode(message.body));
     if (refused === "duplicate") return this.#takenAlready(call, taken);
     this.#ports.count(`refused.${refused}`);
+    this.#ports.log.debug("a call came back", { ...aboutCall(call.head), from: call.with?.id, refused, reason });
     if (call.with?.kind === "host") this.#toKeeper(call);
     // It was away, and needs a moment.
     else if (refused === "draining") this.#retryKeeper(call);
@@ -158,7 +162,9 @@ export class FrontendCalls {
   hostLost(host: Member): void {
     for (const call of [...this.#calls.values()]) {
       if (call.taken === undefined) {
-        if (call.with?.kind === "host" && call.with.id === host.id) this.#toKeeper(call);
+        if (call.with?.kind !== "host" || call.with.id !== host.id) continue;
+        this.#ports.log.debug("a call is placed again, since its host was lost", { ...aboutCall(call.head), host: host.id });
+        this.#toKeeper(call);
       } else if (call.taken.host === host.id && call.taken.epoch === host.epoch) this.#takerLost(call, host.id);
     }
   }
@@ -167,6 +173,7 @@ export class FrontendCalls {
   #takerLost(call: HeldCall, host: string): void {
     if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
       this.#ports.count("rerun");
+      this.#ports.log.info("a call runs again, since its host was lost", { ...aboutCall(call.head), host, attempt: call.head.attempt + 1 });
       call.taken = undefined;
       call.head = { ...call.head, attempt: call.head.attempt + 1 };
       this.#toKeeper(call);
@@ -189,6 +196,7 @@ export class FrontendCalls {
       for (const [at, call] of lost.entries()) {
         if (this.#calls.get(call.head.number) !== call || call.taken !== undefined || call.hop !== hops[at]) continue;
         call.head = { ...call.head, attempt: call.head.attempt + 1 };
+        this.#ports.log.debug("a call is placed again, since its keeper was lost", { ...aboutCall(call.head), keeper: keeper.id });
         this.#toKeeper(call);
       }
     });
@@ -272,15 +280,15 @@ export class FrontendCalls {
       if (call.taken !== undefined) call.untold = fault;
       return;
     }
-    const about = { call: call.head.call, account: call.head.account, function: call.head.function, error: fault.name };
+    const about = { ...aboutCall(call.head), error: fault.name, message: fault.message };
     if (call.taken === undefined) this.#ports.log.debug("a call ended without a place", about);
     else this.#ports.log.info("a call was lost with its host", { ...about, host: call.taken.host });
     this.#forget(call);
-    this.#answer(call.reply, fault);
+    this.#answer(call.head, call.reply, fault);
   }
 
-  #answer(reply: string, fault: Fault): void {
-    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
+  #answer(head: Parameters<typeof tracedHeaders>[0], reply: string, fault: Fault): void {
+    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault, tracedHeaders(head)));
   }
 
   #release(call: HeldCall): void {

@@ -12,10 +12,11 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, callReport, type HandedCall, refusal } from "../../protocol/messages/call.ts";
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { type BackSubject, parseBackSubject, SUBJECT } from "../../protocol/subjects.ts";
+import { aboutCall, tracedHeaders } from "../kit/about-call.ts";
 import type { Bus, Message, Subscription } from "../kit/bus.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import { type Member, Members } from "../kit/members.ts";
-import type { Clock, Random } from "../kit/ports.ts";
+import type { Clock, Log, Random } from "../kit/ports.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
 import type { Counters } from "./counters.ts";
 import type { Replies } from "./replies.ts";
@@ -55,6 +56,7 @@ export interface HandedPorts {
   readonly bus: Bus;
   readonly control: Bus;
   readonly clock: Clock;
+  readonly log: Log;
   readonly random: Random;
   readonly replies: Replies;
   readonly counters: Counters;
@@ -129,6 +131,7 @@ export class HandedCalls {
     if (call === undefined) return;
     call.keeper = keeper;
     this.#ports.counters.add("handed.keeper");
+    this.#ports.log.debug("a call is handed on to its keeper", { ...aboutCall(head), keeper });
     this.#sendToKeeper(call);
   }
 
@@ -141,7 +144,7 @@ export class HandedCalls {
   }
 
   #hold(head: Omit<CallHead, "owner" | "number">, body: Uint8Array, reply: string, isNested: boolean): Handed | undefined {
-    if (!this.#hasRoom(body.length, reply)) return undefined;
+    if (!this.#hasRoom(body.length, reply, head)) return undefined;
     const number = this.#next++;
     const call: Handed = {
       number,
@@ -204,10 +207,12 @@ export class HandedCalls {
     await Promise.all([...this.#subscriptions, ...this.#watched.values()].map((subscription) => subscription.stop()));
   }
 
-  #hasRoom(bytes: number, reply: string): boolean {
+  #hasRoom(bytes: number, reply: string, head?: Parameters<typeof aboutCall>[0] & Parameters<typeof tracedHeaders>[0]): boolean {
     if (this.#calls.size < LIMITS.handedOn.value && this.#bytes + bytes <= LIMITS.heldBytes.value) return true;
     this.#ports.counters.add("handed.full");
-    this.#ports.replies.refuse(reply, new Fault("Throttled", "the host holds as many calls as it may", { retryAfterMs: 100 }));
+    const full = new Fault("Throttled", "the host holds as many calls as it may", { retryAfterMs: 100 });
+    if (head !== undefined) this.#ports.log.debug("a call was refused", { ...aboutCall(head), error: full.name, message: full.message });
+    this.#ports.replies.refuse(reply, full, undefined, head && tracedHeaders(head));
     return false;
   }
 
@@ -273,6 +278,7 @@ export class HandedCalls {
   #fallBack(call: Handed): void {
     const { head, body } = call;
     if (head === undefined || body === undefined) return;
+    this.#ports.log.debug("a call is handed on to a frontend, where it gets another id", aboutCall(head));
     const waitedMs = Math.max(0, this.#ports.clock.epoch() - head.receivedAt);
     const headers: Record<string, string> = {
       "Pilot-Deadline": String(Math.max(1, Math.round(waitedMs + call.waitUntil - this.#ports.clock.now()))),
@@ -301,6 +307,7 @@ export class HandedCalls {
     this.#ports.counters.add("handed.returned");
     if (message.status === 503) return this.#retryKeeper(call);
     const { refused, reason, taken } = refusal.parse(decode(message.body));
+    if (call.head !== undefined) this.#ports.log.debug("a call came back", { ...aboutCall(call.head), from: call.keeper, refused, reason });
     // The news of that was lost.
     if (refused === "duplicate" && taken !== undefined) this.#taken(call.number, taken.host, taken.epoch);
     else if (refused === "draining") this.#retryKeeper(call);
@@ -329,6 +336,8 @@ export class HandedCalls {
       if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
         call.taken = undefined;
         call.head = { ...call.head, attempt: call.head.attempt + 1 };
+        const about = { ...aboutCall(call.head), host: host.id, attempt: call.head.attempt };
+        this.#ports.log.info("a call runs again, since its host was lost", about);
         this.#sendToKeeper(call);
       } else this.#fail(call, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
     }
@@ -345,6 +354,7 @@ export class HandedCalls {
         if (this.#calls.get(call.number) !== call || call.head === undefined || call.taken !== undefined || call.hop !== hops[at]) continue;
         if (call.isNested || this.#schedulers.has(keeper.id)) {
           call.head = { ...call.head, attempt: call.head.attempt + 1 };
+          this.#ports.log.debug("a call is placed again, since its keeper was lost", { ...aboutCall(call.head), keeper: keeper.id });
           if (call.isNested) this.#toAnyKeeper(call);
           else this.#sendToKeeper(call);
         } else this.#fallBack(call);
@@ -366,7 +376,13 @@ export class HandedCalls {
   #fail(call: Handed, fault: Fault): void {
     this.#forget(call.number);
     this.#ports.counters.add(`handed.${fault.name}`);
-    this.#ports.replies.refuse(call.reply, fault);
+    const { head, taken } = call;
+    if (head !== undefined) {
+      const about = { ...aboutCall(head), error: fault.name, message: fault.message };
+      if (taken === undefined) this.#ports.log.debug("a call ended without a place", about);
+      else this.#ports.log.info("a call was lost with its host", { ...about, host: taken.host });
+    }
+    this.#ports.replies.refuse(call.reply, fault, undefined, head && tracedHeaders(head));
   }
 
   #release(call: Handed): void {

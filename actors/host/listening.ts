@@ -30,6 +30,7 @@ export function listen(ports: HostPorts, host: string, parts: Parts, life: Life,
   const isTaking = (): boolean => life.isTaking();
   const orders = new Orders({
     clock,
+    log,
     stamp,
     slots,
     supply,

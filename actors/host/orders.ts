@@ -8,8 +8,9 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, callHead, type Refusal } from "../../protocol/messages/call.ts";
 import { slotKey } from "../../protocol/names.ts";
 import { type BackSubject, isAnswerable, parseBackSubject } from "../../protocol/subjects.ts";
+import { aboutCall } from "../kit/about-call.ts";
 import type { Message } from "../kit/bus.ts";
-import type { Clock } from "../kit/ports.ts";
+import type { Clock, Log } from "../kit/ports.ts";
 import { admit } from "./admission.ts";
 import { Call } from "./call.ts";
 import type { CallStamp } from "./call-stamp.ts";
@@ -24,6 +25,7 @@ import type { Versions } from "./versions.ts";
 
 export interface OrdersPorts {
   readonly clock: Clock;
+  readonly log: Log;
   readonly stamp: CallStamp;
   readonly slots: Slots;
   readonly supply: Supply;
@@ -66,41 +68,42 @@ export class Orders {
     if (back === undefined || !isBack(back)) return counters.add("orders.badReply");
     if (back.reply !== "" && !isOurAnswerable(back.reply)) {
       counters.add("orders.badInbox");
-      return this.#decline(subject, "malformed", "the caller's reply subject may not be answered");
+      return this.#declineUnread(subject, "the caller's reply subject may not be answered");
     }
     let order: Order;
     try {
       const { head, body } = splitHead(message.body);
       order = { head: callHead.parse(head), body, back, subject, arrivedAt: clock.now() };
     } catch (thrown) {
-      return this.#decline(subject, "malformed", Fault.from(thrown).message);
+      return this.#declineUnread(subject, Fault.from(thrown).message);
     }
     if (order.head.probe === true) return this.#probed(order);
-    if (!this.#ports.isTaking()) return this.#decline(subject, "draining", "the host is stopping");
+    if (!this.#ports.isTaking()) return this.#decline(order, "draining", "the host is stopping");
     if (this.#ports.isPilingUp(order.arrivedAt))
-      return this.#decline(subject, "queue-full", "the host slept, and drops what piled up meanwhile");
-    if (this.#seen.has(order.head.call)) return this.#decline(subject, "duplicate", "this call was taken here before");
-    if (order.head.place === undefined) return this.#decline(subject, "malformed", "the order names no rung");
+      return this.#decline(order, "queue-full", "the host slept, and drops what piled up meanwhile");
+    if (this.#seen.has(order.head.call)) return this.#decline(order, "duplicate", "this call was taken here before");
+    if (order.head.place === undefined) return this.#decline(order, "malformed", "the order names no rung");
     if (order.head.place.rung === "hot") this.#hot(order);
     else this.#withCode(order);
   }
 
   /** Whoever sent a call has heard nothing of it: the order was lost on the way, or the report was. */
-  #probed({ head, subject }: Order): void {
-    if (this.#pending.has(head.call)) return;
-    if (this.#seen.has(head.call)) this.#decline(subject, "duplicate", "this call was taken here before");
-    else this.#decline(subject, "no-container", "this call never came here");
+  #probed(order: Order): void {
+    const { call } = order.head;
+    if (this.#pending.has(call)) return;
+    if (this.#seen.has(call)) this.#decline(order, "duplicate", "this call was taken here before");
+    else this.#decline(order, "no-container", "this call never came here");
   }
 
   #hot(order: Order): void {
     const { head } = order;
     const slot = this.#ports.slots.find(slotKey(head.account, head.function, head.inline?.digest ?? head.version, head.memoryMb));
-    if (slot === undefined || slot.containers === 0) return this.#decline(order.subject, "no-container", "no container here has the code");
+    if (slot === undefined || slot.containers === 0) return this.#decline(order, "no-container", "no container here has the code");
     const container = slot.idle.pop();
     if (container) this.#ports.runner.run(container, this.#take(order, slot));
-    else if (!slot.hasRoom(order.body.length)) this.#decline(order.subject, "queue-full", "too many calls of the function wait here");
+    else if (!slot.hasRoom(order.body.length)) this.#decline(order, "queue-full", "too many calls of the function wait here");
     else if (head.place?.queue !== true && this.#newWouldBeSooner(slot, head.containers))
-      this.#decline(order.subject, "no-container", "all containers are busy, and a new one would be sooner");
+      this.#decline(order, "no-container", "all containers are busy, and a new one would be sooner");
     else this.#ports.runner.wait(this.#take(order, slot));
   }
 
@@ -123,13 +126,13 @@ export class Orders {
     if (!(code instanceof Promise)) return this.#make(order, code);
     order.body = order.body.slice();
     const { call } = order.head;
-    if (this.#pending.has(call)) return this.#decline(order.subject, "duplicate", "this call is here already");
+    if (this.#pending.has(call)) return this.#decline(order, "duplicate", "this call is here already");
     this.#pending.add(call);
     code.then(
       (known) => {
         this.#pending.delete(call);
-        if (!this.#ports.isTaking()) this.#decline(order.subject, "draining", "the host is stopping");
-        else if (this.#seen.has(order.head.call)) this.#decline(order.subject, "duplicate", "this call was taken here before");
+        if (!this.#ports.isTaking()) this.#decline(order, "draining", "the host is stopping");
+        else if (this.#seen.has(order.head.call)) this.#decline(order, "duplicate", "this call was taken here before");
         else this.#make(order, known);
       },
       (error: unknown) => {
@@ -160,7 +163,7 @@ export class Orders {
           : { refused: "queue-full" as const, reason: "too many calls of the function wait here" };
     if (refused) {
       slots.release(slot);
-      this.#decline(order.subject, refused.refused, refused.reason);
+      this.#decline(order, refused.refused, refused.reason);
     } else slot.enqueue(this.#take(order, slot, LIMITS.boot.value + LIMITS.load.value));
   }
 
@@ -194,7 +197,17 @@ export class Orders {
     return call;
   }
 
-  #decline(subject: string, refused: Refusal["refused"], reason: string): void {
+  #decline({ head, subject }: Order, refused: Refusal["refused"], reason: string): void {
+    this.#ports.log.debug("a call was not taken", { ...aboutCall(head), refused, reason });
+    this.#answer(subject, refused, reason);
+  }
+
+  /** What came says of no call. */
+  #declineUnread(subject: string, reason: string): void {
+    this.#answer(subject, "malformed", reason);
+  }
+
+  #answer(subject: string, refused: Refusal["refused"], reason: string): void {
     this.#ports.counters.add(`refused.${refused}`);
     // First what has changed, so that the placer's next choice is made with it.
     this.#ports.refused();

@@ -3,6 +3,7 @@ import { Fault } from "../../protocol/errors.ts";
 import type { Thrown } from "../../protocol/frames.ts";
 import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { canRedeem } from "../../protocol/subjects.ts";
+import { aboutCall } from "../kit/about-call.ts";
 import type { Clock, Log } from "../kit/ports.ts";
 import type { Call } from "./call.ts";
 import type { Counters } from "./counters.ts";
@@ -96,8 +97,7 @@ export class Outcomes {
     call.error = fault.name;
     call.message = fault.message.slice(0, 1_024);
     call.slot.stats.failed(fault.name, call.startedAt === 0 ? undefined : call.rung);
-    const { account, function: name, version } = call.slot;
-    const about = { call: call.id, account, function: name, version, error: fault.name };
+    const about = { ...aboutOf(call), version: call.slot.version, error: fault.name };
     // One line per loss, none per refusal in a storm.
     if (fault.name === "InstanceLost" || fault.name === "Internal")
       this.#ports.log.info("a call was lost", { ...about, message: call.message });
@@ -113,10 +113,12 @@ export class Outcomes {
     Promise.resolve()
       .then(() => this.#ports.mapStack(digest, stack))
       .catch((error: unknown) => {
-        this.#ports.log.debug("a stack was not mapped", { call: call.id, digest, error: String(error) });
+        this.#ports.log.debug("a stack was not mapped", { ...aboutOf(call), digest, error: String(error) });
         return stack;
       })
       .then((mapped) => this.fail(call, fault, mapped))
-      .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { call: call.id, error: String(error) }));
+      .catch((error: unknown) => this.#ports.log.error("a failed call was not answered", { ...aboutOf(call), error: String(error) }));
   }
 }
+
+const aboutOf = ({ id, slot }: Call) => aboutCall({ call: id, account: slot.account, function: slot.function });

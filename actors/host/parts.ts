@@ -108,6 +108,7 @@ export class Parts {
       bus,
       control,
       clock,
+      log,
       random,
       replies,
       counters,

@@ -16,7 +16,7 @@ class Batch {
   readonly done: number[] = [];
   readonly placedTaken: number[] = [];
   readonly placedDone: number[] = [];
-  readonly long: { call: string; reply: string }[] = [];
+  readonly long: { call: string; reply: string; account: string; function: string }[] = [];
   readonly longEnded: string[] = [];
 
   /** Drops the oldest of each kind above `limit`; returns how many. */
@@ -115,7 +115,8 @@ export class Reports {
   #speak(spoken: Spoken): void {
     const { call, keeper } = spoken;
     this.#long.set(call.id, spoken);
-    this.#of(keeper).long.push({ call: call.id, reply: call.reply });
+    const { account, function: name } = call.slot;
+    this.#of(keeper).long.push({ call: call.id, reply: call.reply, account, function: name });
     this.#arm(false);
   }
 

@@ -16,6 +16,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { type CallHead, callHead } from "../../protocol/messages/call.ts";
 import { parseBackSubject } from "../../protocol/subjects.ts";
 import type { FunctionClass } from "../../protocol/vocabulary.ts";
+import { aboutCall } from "../kit/about-call.ts";
 import type { Message } from "../kit/bus.ts";
 import { firstNumber } from "../kit/first-number.ts";
 import type { Member, Members } from "../kit/members.ts";
@@ -26,7 +27,7 @@ import { Answers, type AnswersPorts, throttled } from "./keeper/answers.ts";
 import { ColdCauses } from "./keeper/cold-causes.ts";
 import { Held } from "./keeper/held.ts";
 import { type KeptCall, keptCall } from "./keeper/kept-call.ts";
-import { LongCalls } from "./keeper/long.ts";
+import { type LongCall, LongCalls } from "./keeper/long.ts";
 import type { Needs } from "./keeper/needs.ts";
 import { type Place, placedHead, requestFor } from "./keeper/placing.ts";
 import { Presence } from "./keeper/presence.ts";
@@ -111,7 +112,7 @@ export class Keeper {
       head = callHead.parse(whole.head);
       body = whole.body;
     } catch (thrown) {
-      return this.#answers.fail(back.reply, Fault.from(thrown));
+      return this.#answers.malformed(back.reply, thrown);
     }
     if (head.probe === true) return this.#probed(head, message.reply);
     const accept = (needs: Needs) => this.#accept(head, body, message.reply, back.reply, needs);
@@ -142,14 +143,13 @@ export class Keeper {
     this.drawSoon();
   }
 
-  longCalls(host: string, started: readonly { readonly call: string; readonly reply: string }[], ended: readonly string[]): void {
+  longCalls(host: string, started: readonly LongCall[], ended: readonly string[]): void {
     this.#long.reported(host, started, ended, this.#ports.clock.now());
   }
 
   hostLost(host: Member): void {
     this.#sent.hostLost(host);
-    for (const reply of this.#long.take(host.id))
-      this.#answers.fail(reply, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+    for (const long of this.#long.take(host.id)) this.#answers.hostLost(long, host.id);
   }
 
   /** Other functions are this keeper's now: calls of those that are not go back to their owners, who know whose they are. */
@@ -232,7 +232,7 @@ export class Keeper {
     if (!this.#ports.tenure.keeps(call.functionKey)) return this.#giveBack(call, NOT_OURS);
     const late = this.#ports.clock.now() - call.waitUntil;
     call.attempt++;
-    this.#ports.log.debug("a call is placed again", { call: call.head.call, attempt: call.attempt, reason: call.reason });
+    this.#ports.log.debug("a call is placed again", { ...aboutCall(call.head), attempt: call.attempt, reason: call.reason });
     if (late > LIMITS.clockGap.value / 2 && this.#answers.hasOwner(call.head)) {
       // Its owner has answered by now, or is about to.
       this.#ports.count("late");

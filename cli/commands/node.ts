@@ -34,6 +34,7 @@ const run = localCommand({
     http: value(text, "ADDRESS:PORT", "where a gateway listens; default: 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that a gateway asks for; needed beyond the loopback"),
     metricsToken: value(text, "FILE", "file with the token for GET /metrics of a gateway; needed where callers need one"),
+    logLevel: choice(["debug", "info", "warn", "error"], "what the nodes log; debug has a line for each call that failed; default: info"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
     ...CONNECTION,
@@ -66,6 +67,7 @@ const run = localCommand({
       http: flags.http,
       httpTokenFile: flags.httpToken,
       metricsTokenFile: flags.metricsToken,
+      logLevel: flags.logLevel,
     });
     const running = await runNodes({
       ...options,

@@ -33,6 +33,7 @@ export const up = localCommand({
     gateway: value(text, "ADDRESS:PORT", "start an HTTP gateway that listens there too, for example 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that the gateway asks for; needed beyond the loopback"),
     metricsToken: value(text, "FILE", "file with the token for GET /metrics of the gateway; needed where callers need one"),
+    logLevel: choice(["debug", "info", "warn", "error"], "what the nodes log; debug has a line for each call that failed; default: info"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
     ...CONNECTION,
@@ -63,6 +64,7 @@ export const up = localCommand({
       http: flags.gateway,
       httpTokenFile: flags.httpToken,
       metricsTokenFile: flags.metricsToken,
+      logLevel: flags.logLevel,
     });
     const platform = await start({
       ...options,

@@ -168,7 +168,17 @@ export const callReport = event({
     placedTaken: Type.Array(Count),
     placedDone: Type.Array(Count),
     /** To keepers: direct calls older than 250 ms, for which the keeper speaks if the host dies; and those that ended since. */
-    long: Type.Optional(Type.Array(Type.Object({ call: Id, reply: Type.String({ maxLength: 256 }) }))),
+    long: Type.Optional(
+      Type.Array(
+        Type.Object({
+          call: Id,
+          reply: Type.String({ maxLength: 256 }),
+          /** For the log of whoever has to answer it; earlier releases did not say. */
+          account: Type.Optional(Name),
+          function: Type.Optional(Type.String({ maxLength: 80 })),
+        }),
+      ),
+    ),
     longEnded: Type.Optional(Type.Array(Id)),
   }),
   meaning: "Which calls a host has taken and finished, told to whoever placed or owns them.",

@@ -2,10 +2,12 @@
 import { encode } from "../../../protocol/codec.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { type CallHead, callReport, type Refusal } from "../../../protocol/messages/call.ts";
+import { aboutCall, tracedHeaders } from "../../kit/about-call.ts";
 import type { Bus } from "../../kit/bus.ts";
 import { failureBody, failureHeaders } from "../../kit/failure.ts";
 import type { Clock, Log } from "../../kit/ports.ts";
 import type { TakenBy } from "./kept-call.ts";
+import type { LongCall } from "./long.ts";
 import { HEARD_MS } from "./tenure.ts";
 
 export interface AnswersPorts {
@@ -32,18 +34,25 @@ export class Answers {
     this.#beganAt = ports.clock.now();
   }
 
-  /** Answers the caller, and nobody else. */
-  fail(reply: string, fault: Fault): void {
+  /** Answers the caller, and nobody else. `headers`: what the reply tells of the call. */
+  fail(reply: string, fault: Fault, headers: Readonly<Record<string, string>> = {}): void {
     this.#ports.count(`failed.${fault.name}`);
-    if (fault.name === "Internal") this.#ports.log.error("a call failed inside", { error: fault.stack, cause: String(fault.cause ?? "") });
-    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
+    this.#ports.bus.send(reply, failureBody(fault), undefined, failureHeaders(fault, headers));
+  }
+
+  /** What came is no call at all. */
+  malformed(reply: string, thrown: unknown): void {
+    const fault = Fault.from(thrown);
+    if (fault.name === "Internal") this.#ports.log.error("an order was not read", { error: fault.stack, cause: String(fault.cause ?? "") });
+    this.fail(reply, fault);
   }
 
   /** Answers the caller, and tells the owner that the call is over. */
   refuse(head: CallHead, reply: string, fault: Fault): void {
-    const { call, account, function: name } = head;
-    this.#ports.log.debug("a call was refused", { call, account, function: name, error: fault.name, message: fault.message });
-    this.fail(reply, fault);
+    const about = { ...aboutCall(head), error: fault.name, message: fault.message };
+    if (fault.name !== "Internal") this.#ports.log.debug("a call was refused", about);
+    else this.#ports.log.error("a call failed inside", { ...about, stack: fault.stack, cause: String(fault.cause ?? "") });
+    this.fail(reply, fault, tracedHeaders(head));
     const { control, node, epoch } = this.#ports;
     control.tell(callReport, [head.owner], { from: node, epoch, taken: [], done: [head.number], placedTaken: [], placedDone: [] });
   }
@@ -69,7 +78,24 @@ export class Answers {
 
   /** Answers the caller when nobody else can. */
   speakFor(head: CallHead, reply: string, fault: Fault): void {
-    if (!this.hasOwner(head)) this.fail(reply, fault);
+    const about = { ...aboutCall(head), owner: head.owner, error: fault.name, message: fault.message };
+    if (this.hasOwner(head)) return this.#ports.log.debug("a call ends here; its owner speaks for it", about);
+    this.#ports.log.info("a call lost its owner, and is answered in its place", about);
+    this.fail(reply, fault, tracedHeaders(head));
+  }
+
+  /** Answers the caller of a direct call whose host is lost. It hears the id, asked for or not: nobody else knows it any more. */
+  hostLost({ call, reply, account, function: name }: LongCall, host: string): void {
+    const fault = new Fault("InstanceLost", `host ${host} died while the call ran`);
+    this.#ports.log.info("a call was lost with its host", {
+      call,
+      account,
+      function: name,
+      host,
+      error: fault.name,
+      message: fault.message,
+    });
+    this.fail(reply, fault, { "Pilot-Call": call });
   }
 
   #send(back: string, refusal: Refusal): void {

@@ -4,9 +4,17 @@
  */
 import { LIMITS } from "../../../protocol/limits.ts";
 
-interface Long {
+/** A direct call, as its host reports it. */
+export interface LongCall {
+  readonly call: string;
   /** The caller's inbox. */
   readonly reply: string;
+  /** Not said by earlier releases. */
+  readonly account?: string | undefined;
+  readonly function?: string | undefined;
+}
+
+interface Told extends LongCall {
   readonly toldAt: number;
 }
 
@@ -15,7 +23,7 @@ const FORGET_MS = 3 * LIMITS.longCallsEvery.value;
 
 export class LongCalls {
   /** Host → call. */
-  readonly #byHost = new Map<string, Map<string, Long>>();
+  readonly #byHost = new Map<string, Map<string, Told>>();
 
   get size(): number {
     let size = 0;
@@ -23,29 +31,24 @@ export class LongCalls {
     return size;
   }
 
-  reported(
-    host: string,
-    started: readonly { readonly call: string; readonly reply: string }[],
-    ended: readonly string[],
-    now: number,
-  ): void {
+  reported(host: string, started: readonly LongCall[], ended: readonly string[], now: number): void {
     let calls = this.#byHost.get(host);
     if (calls === undefined) this.#byHost.set(host, (calls = new Map()));
-    for (const { call, reply } of started) calls.set(call, { reply, toldAt: now });
+    for (const long of started) calls.set(long.call, { ...long, toldAt: now });
     for (const call of ended) calls.delete(call);
     if (calls.size === 0) this.#byHost.delete(host);
   }
 
   /** Whom to answer now that the host is lost; they are forgotten. */
-  take(host: string): string[] {
+  take(host: string): LongCall[] {
     const calls = this.#byHost.get(host);
     this.#byHost.delete(host);
-    return [...(calls?.values() ?? [])].map(({ reply }) => reply);
+    return [...(calls?.values() ?? [])];
   }
 
   /** The keeper was away, and could not be told. */
   returned(now: number): void {
-    for (const calls of this.#byHost.values()) for (const [call, { reply }] of calls) calls.set(call, { reply, toldAt: now });
+    for (const calls of this.#byHost.values()) for (const [call, long] of calls) calls.set(call, { ...long, toldAt: now });
   }
 
   /** Forgets what is told no more; to be called a few times a second while the keeper can be told. */

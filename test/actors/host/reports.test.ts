@@ -14,6 +14,7 @@ const direct = (nth: number) =>
     id: `0mwtmtxk9x7ug2p${nth.toString(36)}`,
     reply: `_INBOX.${"x".repeat(220)}.${nth}`,
     grant: { keeper: "scheduler-1" },
+    slot: { account: "a".repeat(63), function: "f".repeat(63) },
   }) as unknown as Call;
 
 test("however many direct calls run on, what a keeper is told of them fits into the broker's messages", async (t) => {
