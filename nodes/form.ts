@@ -5,6 +5,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { RuntimeName } from "../protocol/runtimes.ts";
 import type { NodeRole } from "../protocol/subjects.ts";
 import { systemClock } from "./io/clock.ts";
+import type { HttpServer } from "./io/http.ts";
 import type { Part } from "./supervisor/part.ts";
 import { type RoleEnvironment, roleEnvironment } from "./supervisor/role-environment.ts";
 import { rolePart } from "./supervisor/role-part.ts";
@@ -25,6 +26,8 @@ export interface NodeOptions {
   readonly httpTokenFile?: string;
   /** File with the token for a gateway's metrics; without it they are shown only where callers need no token. */
   readonly metricsTokenFile?: string;
+  /** Where this process shows the metrics of its nodes to Prometheus, as `address:port`; for `metricsTokenFile` where that is given. Default: nowhere. */
+  readonly metrics?: string;
   /** Level of the nodes' logs, which are in a directory `logs`. Default info. */
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** True: every line of the nodes' logs is shown, not only warnings and errors. */
@@ -109,6 +112,28 @@ export function runParts(parts: readonly Part[], { signal, say = (): void => und
   const forget = (): void => signal?.removeEventListener("abort", onAbort);
   supervision.done.then(forget, forget);
   return supervision;
+}
+
+/** Shows the metrics of the nodes where that is wanted, from before they start. Rejects with Fault BadRequest. */
+export async function showMetrics(
+  { metrics, metricsTokenFile, say = (): void => undefined }: NodeOptions,
+  nodes: readonly NodeOrder[],
+  supervision: () => Supervision | undefined,
+): Promise<HttpServer | undefined> {
+  if (metrics === undefined) return undefined;
+  // Few want them, and their libraries take time to load.
+  const { serveOwnMetrics } = await import("./own-metrics.ts");
+  return serveOwnMetrics({
+    address: metrics,
+    tokenFile: metricsTokenFile,
+    nodes: nodes.map(({ node }) => node),
+    async ask(node) {
+      const running = supervision();
+      if (running === undefined) throw new Fault("Unavailable", "nothing runs yet");
+      return running.metricsOf(node);
+    },
+    say,
+  });
 }
 
 export interface Life {

@@ -8,6 +8,7 @@ import { metricsRoute } from "./gateway/metrics.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
 import { openHttp } from "./io/http.ts";
 import { readTokens } from "./io/http-token.ts";
+import { scrape } from "./io/metrics-text.ts";
 import { runRole } from "./io/role.ts";
 
 await runRole(async ({ settings, log, calls, control }) => {
@@ -21,7 +22,7 @@ await runRole(async ({ settings, log, calls, control }) => {
   const http = await openHttp({
     address,
     token,
-    routes: [...called.routes, health, metricsRoute(control.bus, { callers: token, metrics })],
+    routes: [...called.routes, health, metricsRoute(() => scrape(control.bus), { callers: token, metrics })],
     log,
   });
   const presence = announceGateway({ control: control.bus, clock: systemClock, random: systemRandom }, settings.node);

@@ -7,7 +7,7 @@
  */
 import { Fault } from "../protocol/errors.ts";
 import { NODE_ROLES, type Role } from "../protocol/subjects.ts";
-import { hostCount, liveUntilEnd, type NodeOptions, type NodeOrder, nodePart, runParts } from "./form.ts";
+import { hostCount, liveUntilEnd, type NodeOptions, type NodeOrder, nodePart, runParts, showMetrics } from "./form.ts";
 import { inspectBroker, writeContexts } from "./io/broker/borrowed.ts";
 import type { FoundBroker } from "./io/broker/find.ts";
 import { findBroker } from "./io/broker/find.ts";
@@ -17,6 +17,7 @@ import { BROKER_SUPPORT } from "./io/broker/release.ts";
 import { atLeast } from "./io/broker/version.ts";
 import { systemClock } from "./io/clock.ts";
 import type { ConnectionSettings } from "./io/context.ts";
+import type { HttpServer } from "./io/http.ts";
 import { markOf } from "./io/node-data.ts";
 import { register } from "./io/running.ts";
 import { contextOf, defaultStore, openStore, roleContext, type Store, temporaryStore } from "./io/store.ts";
@@ -60,6 +61,8 @@ export interface Running {
   readonly context: string;
   /** Of the supervisor, that is, of this process. */
   readonly pid: number;
+  /** URL of the metrics of these nodes, where they are shown. */
+  readonly metrics?: string;
   /** Where the nats-server came from. */
   readonly broker: FoundBroker;
   /** Drains and ends everything; resolves when no process is left. Legal twice. */
@@ -85,7 +88,9 @@ export async function up(options: UpOptions = {}): Promise<Running> {
   if (broker.reduced) say(`reduced: nats-server ${broker.version} from ${broker.origin} lacks features of 2.10 and later`);
   const store = await openStore(options.temporary === true ? await temporaryStore() : (options.store ?? defaultStore(environment)));
   let unregister = async (): Promise<void> => undefined;
+  let shown: HttpServer | undefined;
   const leave = async (): Promise<void> => {
+    await shown?.stop();
     await unregister();
     if (options.temporary === true) await store.remove();
     else await store.release();
@@ -99,6 +104,7 @@ export async function up(options: UpOptions = {}): Promise<Running> {
     const first = options.server === undefined ? [await firstPart(options, broker, store, nodes, (found) => (url = found))] : [];
     const place = { directory: store.directory, logs: store.logs, context: ({ node }: NodeOrder) => store.contextFile(node) };
     const direct = options.direct ?? options.server === undefined;
+    shown = await showMetrics(options, nodes, () => supervision);
     supervision = runParts([...first, ...nodes.map((one) => nodePart(one, place, direct, options))], options);
     const { kill, ready, pidOf } = supervision;
     await ready;
@@ -106,7 +112,8 @@ export async function up(options: UpOptions = {}): Promise<Running> {
     const entry = { nats: url, store: store.directory, context, pid: process.pid, startedAt: Date.now(), brokerOrigin: broker.origin };
     unregister = await register(entry, environment);
     const life = liveUntilEnd(supervision, leave);
-    return { nats: url, store: store.directory, context, pid: process.pid, broker, kill, pidOf, ...life };
+    const metrics = shown && `${shown.url}/metrics`;
+    return { nats: url, store: store.directory, context, ...(metrics && { metrics }), pid: process.pid, broker, kill, pidOf, ...life };
   } catch (error) {
     await supervision?.stop();
     await leave();

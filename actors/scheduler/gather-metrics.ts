@@ -6,9 +6,14 @@ import type { Bus } from "../kit/bus.ts";
 
 export type FleetMetrics = ReturnType<typeof fleetMetrics.reply.parse>;
 
-/** Nodes that do not answer are named, and nobody waits for them longer than the contract says. */
-export async function gatherMetrics(control: Bus, nodes: readonly string[]): Promise<FleetMetrics> {
-  const answers = await Promise.allSettled(nodes.map((node) => control.ask(nodeMetrics, [node], {})));
+/** Asks nodes over the broker. */
+export function gatherMetrics(control: Bus, nodes: readonly string[]): Promise<FleetMetrics> {
+  return gathered(nodes, (node) => control.ask(nodeMetrics, [node], {}));
+}
+
+/** Nodes that do not answer are named; how long they may take is the asker's to say. */
+export async function gathered(nodes: readonly string[], ask: (node: string) => Promise<NodeMetrics>): Promise<FleetMetrics> {
+  const answers = await Promise.allSettled(nodes.map(ask));
   const heard = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   const there = new Set(heard.map(({ node }) => node));
   return { nodes: bounded(heard), silent: nodes.filter((node) => !there.has(node)) };

@@ -33,7 +33,8 @@ const run = localCommand({
     replicas: value(integer(1, 5), "N", "servers that keep each stream; default: 3 in a cluster of three, else 1"),
     http: value(text, "ADDRESS:PORT", "where a gateway listens; default: 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that a gateway asks for; needed beyond the loopback"),
-    metricsToken: value(text, "FILE", "file with the token for GET /metrics of a gateway; needed where callers need one"),
+    metricsToken: value(text, "FILE", "file with the token for metrics, of a gateway and of --metrics; needed beyond the loopback"),
+    metrics: value(text, "ADDRESS:PORT", "show the metrics of these nodes there, for Prometheus, for example 127.0.0.1:9464"),
     logLevel: choice(["debug", "info", "warn", "error"], "what the nodes log; debug has a line for each call that failed; default: info"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
@@ -67,6 +68,7 @@ const run = localCommand({
       http: flags.http,
       httpTokenFile: flags.httpToken,
       metricsTokenFile: flags.metricsToken,
+      metrics: flags.metrics,
       logLevel: flags.logLevel,
     });
     const running = await runNodes({
@@ -82,12 +84,13 @@ const run = localCommand({
       if (cli.signal.aborted) throw new Interrupted("interrupted while starting");
       throw badChoice(thrown) ? new Usage(thrown.message, cureOf(thrown)) : thrown;
     });
-    const { nodes, nats, data, pid } = running;
+    const { nodes, nats, data, metrics, pid } = running;
     try {
-      await answer(cli, flags.json, { nodes, nats, data, pid }, () => {
+      await answer(cli, flags.json, { nodes, nats, data, metrics, pid }, () => {
         line(cli, `Ready: ${nodes.join(", ")}`);
         line(cli, `broker  ${nats}`);
         line(cli, `data    ${data}`);
+        if (metrics !== undefined) line(cli, `metrics ${metrics}`);
         line(cli);
         line(cli, "Ctrl-C stops them in order.");
       });

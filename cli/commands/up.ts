@@ -32,7 +32,8 @@ export const up = localCommand({
     direct: on("with --server: hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 there"),
     gateway: value(text, "ADDRESS:PORT", "start an HTTP gateway that listens there too, for example 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that the gateway asks for; needed beyond the loopback"),
-    metricsToken: value(text, "FILE", "file with the token for GET /metrics of the gateway; needed where callers need one"),
+    metricsToken: value(text, "FILE", "file with the token for metrics, of the gateway and of --metrics; needed beyond the loopback"),
+    metrics: value(text, "ADDRESS:PORT", "show the metrics of these nodes there, for Prometheus, for example 127.0.0.1:9464"),
     logLevel: choice(["debug", "info", "warn", "error"], "what the nodes log; debug has a line for each call that failed; default: info"),
     verbose: on("show the log of the nodes"),
     json: on("print one line of JSON when ready, instead of text"),
@@ -64,6 +65,7 @@ export const up = localCommand({
       http: flags.gateway,
       httpTokenFile: flags.httpToken,
       metricsTokenFile: flags.metricsToken,
+      metrics: flags.metrics,
       logLevel: flags.logLevel,
     });
     const platform = await start({
@@ -79,13 +81,14 @@ export const up = localCommand({
       if (cli.signal.aborted) throw new Interrupted("interrupted while starting");
       throw badChoice(thrown) ? new Usage(thrown.message, cureOf(thrown)) : thrown;
     });
-    const { nats, store, context, pid } = platform;
+    const { nats, store, context, metrics, pid } = platform;
     try {
-      await answer(cli, flags.json, { nats, store, context, pid }, () => {
+      await answer(cli, flags.json, { nats, store, context, metrics, pid }, () => {
         line(cli, `Pilotlight is up: ${nats}`);
         line(cli, `broker   nats-server ${platform.broker.version}, from ${platform.broker.origin}`);
         line(cli, `store    ${store}`);
         line(cli, `context  ${context}`);
+        if (metrics !== undefined) line(cli, `metrics  ${metrics}`);
         line(cli);
         line(cli, "In another terminal:");
         line(cli, `  ${cli.program} deploy FILE --name hello`);

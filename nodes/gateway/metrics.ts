@@ -1,13 +1,12 @@
 /**
- * `GET /metrics`: the metrics of all nodes, for Prometheus. They name the functions of every account, which is more than who calls one has
+ * `GET /metrics`, for Prometheus: the metrics of all nodes at a gateway, and of its own nodes at a supervisor (own-metrics.ts). They name the functions of every account, which is more than who calls one has
  * to know: where callers need a token, metrics need another.
  */
-import type { Bus } from "../../actors/kit/bus.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { HttpRoute } from "../io/http.ts";
 import type { TokenCheck } from "../io/http-token.ts";
-import { METRICS_TYPE, scrape } from "../io/metrics-text.ts";
+import { METRICS_TYPE } from "../io/metrics-text.ts";
 
 export interface MetricsAccess {
   /** What callers are asked for; undefined: nothing, and then metrics need nothing either. */
@@ -16,10 +15,10 @@ export interface MetricsAccess {
 }
 
 /**
- * 200 with the text, or 503 when no scheduler answers; 403 where callers need a token and metrics have none of their own. Gathered once
+ * 200 with the text that `read` gives, or its Fault (503 when no scheduler answers); 403 where callers need a token and metrics have none of their own. Gathered once
  * for all who ask within LIMITS.metricsEvery.
  */
-export function metricsRoute(control: Bus, { callers, metrics: token }: MetricsAccess): HttpRoute {
+export function metricsRoute(read: () => Promise<string>, { callers, metrics: token }: MetricsAccess): HttpRoute {
   let known: { readonly until: number; readonly text: Promise<string> } | undefined;
   return {
     method: "GET",
@@ -32,7 +31,7 @@ export function metricsRoute(control: Bus, { callers, metrics: token }: MetricsA
         });
       const now = performance.now();
       if (known === undefined || known.until < now) {
-        const text = scrape(control);
+        const text = read();
         const mine = { until: now + LIMITS.metricsEvery.value, text };
         known = mine;
         text.catch(() => {

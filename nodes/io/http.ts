@@ -53,7 +53,7 @@ const CHECK_MS = 1_000;
 /** Listens. Rejects with Fault BadRequest when the address cannot be had, NotAllowed for one beyond the loopback without a token. */
 export async function openHttp({ address, token, routes, log }: HttpOptions): Promise<HttpServer> {
   if (token === undefined && !address.isLoopback)
-    throw new Fault("NotAllowed", `a gateway that listens at ${address.host} needs a token: give a file with one, or listen at 127.0.0.1`);
+    throw new Fault("NotAllowed", `what listens at ${address.host} needs a token: give a file with one, or listen at 127.0.0.1`);
   const { fastify } = await import("fastify");
   const app = fastify({
     http: { maxHeaderSize: LIMITS.httpHeaders.value, headersTimeout: LIMITS.httpHeadersWait.value, connectionsCheckingInterval: CHECK_MS },

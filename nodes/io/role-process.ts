@@ -3,7 +3,9 @@
  * It stands in a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone.
  */
 import { spawn } from "node:child_process";
+import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { type NodeMetrics, nodeMetrics } from "../../protocol/messages/metrics.ts";
 import { openLogFile } from "./log-file.ts";
 import { goesFirst } from "./precedence.ts";
 
@@ -15,7 +17,14 @@ export type NodeMessage =
   /** It cannot go on, and a restart would not help. `name`: of the error, where there is more to say than that; then it holds also for one that ran before. */
   | { readonly type: "fatal"; readonly message: string; readonly name?: "Conflict" | undefined }
   /** It was asked to stop, by an operator from afar, and is not to be started again. */
-  | { readonly type: "over" };
+  | { readonly type: "over" }
+  /** What it counts, in answer to the question of that number. */
+  | { readonly type: "metrics"; readonly number: number; readonly metrics: NodeMetrics };
+
+/** What a supervisor says to its node over IPC. */
+export type SupervisorMessage =
+  /** Finish the work and exit. */
+  { readonly type: "drain" } | { readonly type: "metrics"; readonly number: number };
 
 export interface RoleOrder {
   /** The compiled entry file. */
@@ -23,7 +32,7 @@ export interface RoleOrder {
   /** Added to the few variables that every child needs. */
   readonly environment: Readonly<Record<string, string>>;
   readonly logFile: string;
-  readonly message: (message: NodeMessage) => void;
+  readonly message: (message: Exclude<NodeMessage, { type: "metrics" }>) => void;
   /** Each whole line of its stdout and stderr, cut at LIMITS.logLine. */
   readonly line: (line: string) => void;
 }
@@ -33,6 +42,8 @@ export interface RoleProcess {
   /** Asks it to finish its work and exit. */
   drain(): void;
   kill(): void;
+  /** What it counts, without the broker's help. Rejects with Fault Unavailable when it does not answer in the time of the contract, or ends. */
+  metrics(): Promise<NodeMetrics>;
   /** Resolves when the process is gone and its output is read, with one sentence on how it ended. */
   readonly exited: Promise<string>;
 }
@@ -74,8 +85,12 @@ export function startRole(order: RoleOrder): RoleProcess {
     });
     stream?.on("end", () => split("\n"));
   }
+  const asked = new Map<number, (metrics: NodeMetrics | undefined) => void>();
+  let questions = 0;
   child.on("message", (message: unknown) => {
-    if (isNodeMessage(message)) order.message(message);
+    if (!isNodeMessage(message)) return;
+    if (message.type === "metrics") asked.get(message.number)?.(message.metrics);
+    else order.message(message);
   });
   const exited = new Promise<string>((resolve) => {
     child.once("error", (error) => {
@@ -87,17 +102,30 @@ export function startRole(order: RoleOrder): RoleProcess {
     });
   });
   void exited.then(() => {
+    for (const answered of asked.values()) answered(undefined);
     child.stdout?.destroy();
     child.stderr?.destroy();
     log.close();
   });
+  const send = (message: SupervisorMessage): void => {
+    // It may be gone already; its end is told by `exited`.
+    if (child.connected) child.send(message, () => undefined);
+  };
   return {
     pid: child.pid ?? 0,
-    drain() {
-      // It may be gone already; its end is told by `exited`.
-      if (child.connected) child.send({ type: "drain" }, () => undefined);
-    },
+    drain: () => send({ type: "drain" }),
     kill: () => void child.kill("SIGKILL"),
+    async metrics() {
+      const number = ++questions;
+      const answer = new Promise<NodeMetrics | undefined>((resolve) => {
+        asked.set(number, resolve);
+        setTimeout(() => resolve(undefined), nodeMetrics.timeoutMs).unref();
+      });
+      send({ type: "metrics", number });
+      const metrics = await answer.finally(() => asked.delete(number));
+      if (metrics === undefined) throw new Fault("Unavailable", "the node tells nothing of itself");
+      return metrics;
+    },
     exited,
   };
 }
@@ -105,6 +133,7 @@ export function startRole(order: RoleOrder): RoleProcess {
 function isNodeMessage(message: unknown): message is NodeMessage {
   if (typeof message !== "object" || message === null || !("type" in message)) return false;
   if (message.type === "fatal") return "message" in message && typeof message.message === "string";
+  if (message.type === "metrics") return "number" in message && typeof message.number === "number" && "metrics" in message;
   return message.type === "ready" || message.type === "beat" || message.type === "over";
 }
 

@@ -15,7 +15,7 @@ import { flushed } from "./flushed.ts";
 import { claimId } from "./identity.ts";
 import { openLog } from "./log.ts";
 import { type Connected, connect } from "./nats.ts";
-import type { NodeMessage } from "./role-process.ts";
+import type { NodeMessage, SupervisorMessage } from "./role-process.ts";
 import { serveInspection } from "./serve-inspection.ts";
 import { storageReady } from "./storage.ts";
 
@@ -98,8 +98,12 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     };
     const role = await start({ settings, log, calls, control, open: openMore });
     started = true;
-    if (role.inspected !== undefined)
-      serveInspection({ node: settings.node, role: settings.role, calls, control, inspected: role.inspected });
+    if (role.inspected !== undefined) {
+      const metrics = serveInspection({ node: settings.node, role: settings.role, calls, control, inspected: role.inspected });
+      process.on("message", (message: SupervisorMessage) => {
+        if (message.type === "metrics") tell({ type: "metrics", number: message.number, metrics: metrics() });
+      });
+    }
     // Subscriptions are known to the broker before anybody is told that this node is ready.
     await Promise.all([calls, control, ...more].map(({ nc }) => flushed(nc)));
     tell({ type: "ready" });

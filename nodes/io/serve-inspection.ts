@@ -1,13 +1,13 @@
 /**
  * Answers `inspect` and `metrics` for the role that runs in this process: what the role tells of itself, and what only its
- * process knows (its connections, its memory, its event loop). Every role is asked in the same way.
+ * process knows (its connections, its memory, its event loop). Every role is asked in the same way, over the broker or by its supervisor.
  */
 import type { Inspected, ProcessFacts } from "../../actors/kit/inspection.ts";
 import { Samples } from "../../actors/kit/samples.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { inspectNode, type NodeInspection } from "../../protocol/messages/inspect.ts";
-import { nodeMetrics } from "../../protocol/messages/metrics.ts";
+import { type NodeMetrics, nodeMetrics } from "../../protocol/messages/metrics.ts";
 import { limitHits } from "../../protocol/metrics.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { systemClock } from "./clock.ts";
@@ -22,8 +22,8 @@ export interface InspectionPorts {
   readonly inspected: Inspected;
 }
 
-/** Serves both from now on, until the connection closes. */
-export function serveInspection({ node, role, calls, control, inspected }: InspectionPorts): void {
+/** Serves both from now on, until the connection closes. Gives the metrics of now for whoever asks in another way. */
+export function serveInspection({ node, role, calls, control, inspected }: InspectionPorts): () => NodeMetrics {
   const startedAt = systemClock.epoch();
   const readProcess = watchProcess();
   let reconnects = 0;
@@ -60,7 +60,7 @@ export function serveInspection({ node, role, calls, control, inspected }: Inspe
     };
   });
 
-  control.bus.serve(nodeMetrics, [node], () => {
+  const metrics = (): NodeMetrics => {
     const samples = new Samples(inspected.metrics());
     const { epoch } = inspected.inspect();
     addProcess(samples, processFacts());
@@ -70,7 +70,9 @@ export function serveInspection({ node, role, calls, control, inspected }: Inspe
     samples.add("pilot_broker_connected", calls.bus.connected ? 1 : 0, "calls");
     samples.add("pilot_broker_connected", control.bus.connected ? 1 : 0, "control");
     return { node, role, epoch, at: systemClock.epoch(), metrics: samples.toRecord() };
-  });
+  };
+  control.bus.serve(nodeMetrics, [node], metrics);
+  return metrics;
 }
 
 /** What there is instead, for the error: the first of them. */

@@ -7,9 +7,10 @@
 import { join, resolve } from "node:path";
 import { Fault } from "../../protocol/errors.ts";
 import { NODE_ROLES, type NodeRole } from "../../protocol/subjects.ts";
-import { hostCount, liveUntilEnd, type NodeOptions, type NodeOrder, nodePart, runParts } from "../form.ts";
+import { hostCount, liveUntilEnd, type NodeOptions, type NodeOrder, nodePart, runParts, showMetrics } from "../form.ts";
 import { writeContexts } from "../io/broker/borrowed.ts";
 import { type ConnectionSettings, resolveConnection } from "../io/context.ts";
+import type { HttpServer } from "../io/http.ts";
 import { defaultNodeData, type NodeData, nameOf, openNodeData } from "../io/node-data.ts";
 import { roleContext } from "../io/store.ts";
 import type { Supervision } from "../supervisor/supervisor.ts";
@@ -43,6 +44,8 @@ export interface RunningNodes {
   /** URL of the broker, several with commas. */
   readonly nats: string;
   readonly data: string;
+  /** URL of the metrics of these nodes, where they are shown. */
+  readonly metrics?: string;
   readonly pid: number;
   /** Drains and ends everything; resolves when no process is left. Legal twice. */
   stop(): Promise<void>;
@@ -63,11 +66,17 @@ export async function runNodes(options: NodeRunOptions): Promise<RunningNodes> {
   const hosts = hostCount(options);
   const data = await openNodeData(path);
   let supervision: Supervision | undefined;
+  let shown: HttpServer | undefined;
+  const leave = async (): Promise<void> => {
+    await shown?.stop();
+    await data.close();
+  };
   try {
     const nodes = nodesOf(options.roles, hosts, options.name ?? nameOf(data.directory));
     const { context, nats, ours } = await contextsFor(options, data);
     const place = { directory: data.directory, logs: data.logs, context };
     const direct = options.direct ?? ours;
+    shown = await showMetrics(options, nodes, () => supervision);
     supervision = runParts(
       nodes.map((one) => nodePart(one, place, direct, options)),
       options,
@@ -75,11 +84,21 @@ export async function runNodes(options: NodeRunOptions): Promise<RunningNodes> {
     await supervision.ready;
     await data.markReady();
     const { kill, pidOf } = supervision;
-    const life = liveUntilEnd(supervision, () => data.close());
-    return { nodes: nodes.map(({ node }) => node), nats, data: data.directory, pid: process.pid, kill, pidOf, ...life };
+    const life = liveUntilEnd(supervision, leave);
+    const metrics = shown && `${shown.url}/metrics`;
+    return {
+      nodes: nodes.map(({ node }) => node),
+      nats,
+      data: data.directory,
+      ...(metrics && { metrics }),
+      pid: process.pid,
+      kill,
+      pidOf,
+      ...life,
+    };
   } catch (error) {
     await supervision?.stop();
-    await data.close();
+    await leave();
     throw error;
   }
 }

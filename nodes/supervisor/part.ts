@@ -1,5 +1,6 @@
 /** What the supervisor keeps alive: the broker and the nodes, seen the same way. */
 import { Fault } from "../../protocol/errors.ts";
+import type { NodeMetrics } from "../../protocol/messages/metrics.ts";
 
 export interface Part {
   /** Node id, or `broker`. */
@@ -20,6 +21,8 @@ export interface RunningPart {
   /** Orderly stop; asks only, `exited` tells when it is done. */
   drain(): void;
   kill(): void;
+  /** Of a node: what it counts. Rejects with Fault Unavailable when it does not answer. */
+  metrics?(): Promise<NodeMetrics>;
 }
 
 export type Ending =

@@ -87,7 +87,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     if (over) return { kind: "over" };
     return fatal?.name === undefined ? { kind: "again" } : { kind: "hopeless", fault: hopeless(order.node, fatal) };
   };
-  return { pid: child.pid, exited, ending, drain: () => child.drain(), kill: () => child.kill() };
+  return { pid: child.pid, exited, ending, drain: () => child.drain(), kill: () => child.kill(), metrics: () => child.metrics() };
 }
 
 function hopeless(node: string, { name, message }: Extract<NodeMessage, { type: "fatal" }>): Hopeless {

@@ -10,6 +10,7 @@
 import type { Clock } from "../../actors/kit/ports.ts";
 import { afterEnd, type RestartHistory, type RestartPolicy } from "../../actors/kit/restart.ts";
 import { Fault } from "../../protocol/errors.ts";
+import type { NodeMetrics } from "../../protocol/messages/metrics.ts";
 import { Hopeless, type Part, type RunningPart } from "./part.ts";
 
 export interface SupervisorOptions {
@@ -33,6 +34,8 @@ export interface Supervision {
   kill(): void;
   /** Process id of a part that runs now. */
   pidOf(name: string): number | undefined;
+  /** What a node counts. Rejects with Fault Unavailable when it does not run, or does not answer. */
+  metricsOf(name: string): Promise<NodeMetrics>;
 }
 
 interface Kept {
@@ -151,6 +154,7 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   })();
   done.catch(() => undefined);
 
+  const runningPart = (name: string) => kept.find((one) => one.part.name === name)?.running;
   return {
     ready: started.then(async () => {
       if (stopping.signal.aborted) {
@@ -167,6 +171,11 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
       stopping.abort();
       for (const one of kept) wish(one, "kill");
     },
-    pidOf: (name) => kept.find((one) => one.part.name === name)?.running?.pid,
+    pidOf: (name) => runningPart(name)?.pid,
+    async metricsOf(name) {
+      const metrics = await runningPart(name)?.metrics?.();
+      if (metrics === undefined) throw new Fault("Unavailable", `${name} does not run`);
+      return metrics;
+    },
   };
 }

@@ -3,10 +3,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { readHttpAddress } from "../../actors/gateway/address.ts";
-import type { Bus } from "../../actors/kit/bus.ts";
 import { metricsRoute } from "../../nodes/gateway/metrics.ts";
 import { openHttp } from "../../nodes/io/http.ts";
 import { readTokens, type TokenCheck } from "../../nodes/io/http-token.ts";
+import { metricsText } from "../../nodes/io/metrics-text.ts";
 import { recordLog } from "../support/record-log.ts";
 import { temporaryDirectory } from "../support/temp.ts";
 
@@ -20,8 +20,7 @@ async function tokens(t: ExecutionContext, text: string): Promise<TokenCheck> {
 }
 
 async function serve(t: ExecutionContext, callers: TokenCheck | undefined, metrics: TokenCheck | undefined) {
-  const control = { ask: () => Promise.resolve({ nodes: [], silent: [] }) } as unknown as Bus;
-  const routes = [metricsRoute(control, { callers, metrics })];
+  const routes = [metricsRoute(() => metricsText({ nodes: [], silent: [] }), { callers, metrics })];
   const server = await openHttp({ address: readHttpAddress("127.0.0.1:0"), token: callers, routes, log: recordLog() });
   t.teardown(() => server.stop());
   return async (token?: string, more: Record<string, string> = {}) => {

@@ -1,5 +1,4 @@
 /** What operators have: inspect, metrics, top, doctor and the debug bundle, against a platform of real processes. */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,9 +10,11 @@ import { listAccounts, listFunctions, removeFunction } from "../../protocol/mess
 import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
 import { checkMetricsText } from "../support/metrics-syntax.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
+import { PROMTOOL, promtoolOn } from "../support/promtool.ts";
 import { type RunOptions, runCli } from "../support/run-cli.ts";
 import { until } from "../support/until.ts";
 
+const withPromtool = PROMTOOL === "" ? test.serial.skip : test.serial;
 let platform: Platform;
 const pilot = (words: readonly string[], options: RunOptions = {}) =>
   runCli([...words, "--context", platform.running.context], { env: { HOME: "/nonexistent" }, ...options });
@@ -84,7 +85,7 @@ test.serial("a node or machine that is not there is not found, and what is there
   t.is((await pilot(["inspect", "a b"])).code, 2);
 });
 
-test.serial("metrics of all nodes count calls by rung and outcome, and pass promtool", async (t) => {
+test.serial("metrics of all nodes count calls by rung and outcome", async (t) => {
   for (let nth = 0; nth < 5; nth++) await platform.call("echo", { nth });
   t.is((await platform.call("bad")).error, "HandlerError");
   const run = await pilot(["metrics"]);
@@ -97,9 +98,12 @@ test.serial("metrics of all nodes count calls by rung and outcome, and pass prom
   for (const node of ["host-1", "host-2", "frontend-1", "scheduler-1"])
     t.regex(run.stdout, new RegExp(`^pilot_node_info\\{.*node="${node}"`, "m"));
   t.regex(run.stdout, /^pilot_nodes_unheard 0$/m);
-  const checked = spawnSync("promtool", ["check", "metrics"], { input: run.stdout, encoding: "utf8" });
-  if (checked.error === undefined) t.is(checked.status, 0, checked.stdout + checked.stderr);
-  else t.log("promtool is not installed (Debian package prometheus): only the strict check of our own was made");
+});
+
+withPromtool("promtool finds nothing wrong with the metrics of a live cluster", async (t) => {
+  await platform.call("echo");
+  t.is((await platform.call("bad")).error, "HandlerError");
+  t.is(promtoolOn((await pilot(["metrics"])).stdout), "");
 });
 
 test.serial("a gateway answers /metrics with the same, for Prometheus", async (t) => {
