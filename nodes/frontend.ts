@@ -2,6 +2,7 @@
 import { startFrontend } from "../actors/frontend/actor.ts";
 import { openRegistry } from "../actors/kit/registry.ts";
 import { openPartStore } from "./io/body-store.ts";
+import { watchBodies } from "./io/body-watch.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
 import { openInlineCode } from "./io/code/inline.ts";
@@ -11,6 +12,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
   const [buckets, parts] = await Promise.all([openBuckets(control.nc, log), open("bodies")]);
   const registry = await openRegistry(buckets, systemClock, log);
   const inlineCode = await openInlineCode(control.nc);
+  const bodies = watchBodies(parts.nc, log);
   const frontend = startFrontend(
     {
       bus: calls.bus,
@@ -20,7 +22,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
       log,
       registry,
       inlineCode,
-      bodies: openPartStore(parts.nc),
+      bodies: openPartStore(parts.nc, bodies),
       partsBus: parts.bus,
     },
     settings.node,
@@ -29,6 +31,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
     inspected: frontend,
     async drain() {
       await frontend.drain();
+      bodies.stop();
       registry.stop();
     },
   };

@@ -10,6 +10,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { RUNTIME_NAMES } from "../protocol/runtimes.ts";
 import type { PoolTarget, VersionRecord } from "../protocol/vocabulary.ts";
 import { openBodyStore } from "./io/body-store.ts";
+import { watchBodies } from "./io/body-watch.ts";
 import { featuresOf } from "./io/broker/version.ts";
 import { openBuckets } from "./io/buckets.ts";
 import { systemClock, systemRandom } from "./io/clock.ts";
@@ -20,7 +21,6 @@ import { openCodeStore } from "./io/code/store.ts";
 import { resolveConnection } from "./io/context.ts";
 import { openCordon } from "./io/cordon.ts";
 import { openDataStore } from "./io/data-store.ts";
-
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
 import { offeredRuntimes } from "./io/sandbox/offered.ts";
@@ -74,6 +74,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
   if (!dropsHung)
     log.warn(`the broker is ${version}: it would not drop a hung host, so calls pass the frontends instead of going to hosts directly`);
 
+  const stored = watchBodies(bodies.nc, log);
   const host = startHost(
     {
       lost: () => process.exit(1),
@@ -92,7 +93,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
       },
       mapStack: (digest, stack) => mapper(digest, stack),
       data: openDataStore(buckets.data),
-      bodies: openBodyStore(bodies.nc),
+      bodies: openBodyStore(bodies.nc, stored),
     },
     {
       host: settings.node,
@@ -110,6 +111,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
     dismissed: host.dismissed,
     async drain() {
       await host.drain();
+      stored.stop();
       pools.stop();
       await sandbox.close();
     },

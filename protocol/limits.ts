@@ -49,6 +49,16 @@ export const LIMITS = {
     "count",
     "parts of large bodies in the broker, and marks of those that were removed after use; further ones are Throttled until some have gone",
   ),
+  accountBodies: limit(
+    1_024 * MiB,
+    "bytes",
+    "parts of large bodies of one account in the broker, half of bodiesKept; further ones are Throttled until some have gone",
+  ),
+  accountBodyParts: limit(
+    500_000,
+    "count",
+    "parts of large bodies of one account in the broker, and marks of used ones, a quarter of bodyPartsKept; further ones are Throttled",
+  ),
   bodyLife: limit(3_600_000, "ms", "age at which parts of large bodies go from the broker, unless they were removed after use"),
   largeBodies: limit(
     256 * MiB,
@@ -111,8 +121,12 @@ export const LIMITS = {
   aheadBody: limit(16 * KiB, "bytes", "largest body that is sent ahead"),
   hostQueueBytes: limit(256 * MiB, "bytes", "bodies waiting inside a host in all; what is over it is handed to the keeper"),
   absentNames: limit(10_000, "count", "names a frontend remembers as absent; the oldest is forgotten"),
-  cancelRate: limit(500, "count", "calls that one frontend cancels per second for their callers, else Throttled"),
-  cancelsOpen: limit(256, "count", "calls that one frontend is cancelling at a time, else Throttled"),
+  cancelRate: limit(
+    500,
+    "count",
+    "calls that one frontend cancels per second for their callers, half of them for one account, else Throttled",
+  ),
+  cancelsOpen: limit(256, "count", "calls that one frontend is cancelling at a time, half of them for one account, else Throttled"),
   seenCalls: limit(65_536, "count", "call ids a host remembers to refuse a second placement; the oldest is forgotten"),
   functionOrders: limit(
     32,

@@ -2,6 +2,7 @@
  * The table of metrics: the only file that names one. Every sample also has the labels `node` and `role`. Names follow the
  * conventions of Prometheus: base units, `_total` for what only grows.
  */
+import type { Fault } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface MetricRow {
@@ -94,6 +95,12 @@ export const LIMIT_HITS: Readonly<Record<string, keyof typeof LIMITS>> = {
   "failed.PayloadTooLarge": "brokerPayload",
   "failed.ChainTooDeep": "chainDepth",
 };
+
+/** The counter of the limit that a fault says was hit (its detail `limit`), undefined for any other fault. */
+export function limitCounter({ details }: Fault): string | undefined {
+  const limit = details?.["limit"];
+  return typeof limit === "string" && Object.hasOwn(LIMITS, limit) ? `limit.${limit}` : undefined;
+}
 
 /** The hits of limits among a node's counters. */
 export function limitHits(counters: Readonly<Record<string, number>>): Record<string, number> {

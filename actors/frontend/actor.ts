@@ -14,6 +14,7 @@ import { BODY_LIMIT, LIMITS } from "../../protocol/limits.ts";
 import { askedCall, callReport, handedCall } from "../../protocol/messages/call.ts";
 import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
 import { syncNode } from "../../protocol/messages/sync.ts";
+import { limitCounter } from "../../protocol/metrics.ts";
 import { slotKey } from "../../protocol/names.ts";
 import type { RuntimeName } from "../../protocol/runtimes.ts";
 import { DESK, FRONTENDS, isAnswerable, parseBackSubject, parseCallSubject, SUBJECT } from "../../protocol/subjects.ts";
@@ -123,6 +124,8 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   const fail = (reply: string, thrown: unknown) => {
     const fault = Fault.from(thrown);
     count(`failed.${fault.name}`);
+    const limit = limitCounter(fault);
+    if (limit !== undefined) count(limit);
     if (fault.name === "Internal") log.error("a call failed inside", { error: fault.stack, cause: String(fault.cause ?? "") });
     bus.send(reply, failureBody(fault), undefined, failureHeaders(fault));
   };
@@ -330,7 +333,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
     bus.listen(SUBJECT.desk, { queue: FRONTENDS }, onHanded),
     bus.listen(SUBJECT.ownDesk(node), {}, onHanded),
     partsBus.listen(SUBJECT.bodyAll, { queue: FRONTENDS }, (message) => parts.arrived(message)),
-    serveCancels({ bus, control, clock, count }),
+    serveCancels({ bus, control, clock, isAccount: (name) => registry.account(name) !== undefined, count }),
   ];
   lifecycle.send({ type: "loaded" });
   announce();

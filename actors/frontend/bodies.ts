@@ -85,7 +85,7 @@ export class BodyParts {
     const most = LIMITS.bodyParts.value;
     const own = this.#byAccount.get(account) ?? 0;
     if (this.#size >= most || own >= most / 2) {
-      throw new Fault("Throttled", "as many parts of large bodies as may be are under work", { retryAfterMs: 100 });
+      throw new Fault("Throttled", "as many parts of large bodies as may be are under work", { retryAfterMs: 100, limit: "bodyParts" });
     }
     this.#size++;
     this.#byAccount.set(account, own + 1);

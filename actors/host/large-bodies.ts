@@ -50,7 +50,7 @@ export class LargeBodies {
     const control = new AbortController();
     const { signal } = control;
     const place = this.#coming.wait(account, ref.bytes);
-    const timer = clock.after(LIMITS.bodyWait.value, () => control.abort(late("read")));
+    const timer = clock.after(LIMITS.bodyWait.value, () => control.abort(this.#hit(late("read"))));
     const end = (): void => {
       timer.cancel();
       control.abort(new Fault("Cancelled", "the call that needs the large body has ended"));
@@ -68,11 +68,13 @@ export class LargeBodies {
   async store(account: string, bytes: Uint8Array): Promise<BodyRef> {
     this.#ports.counters.add("bodies.stored");
     const leave = this.#going.take(account, bytes.length);
-    if (leave === undefined) throw new Fault("Throttled", "the host is storing as many large bodies as it may", { retryAfterMs: 1_000 });
+    if (leave === undefined) throw this.#hit(noRoom());
     const control = new AbortController();
     const timer = this.#ports.clock.after(LIMITS.bodyWait.value, () => control.abort(late("stored")));
     try {
       return await this.#ports.store.write(account, bytes, control.signal);
+    } catch (thrown) {
+      throw this.#hit(Fault.from(thrown));
     } finally {
       timer.cancel();
       leave();
@@ -83,9 +85,17 @@ export class LargeBodies {
   drop(account: string, ref: BodyRef): void {
     if (!this.#ports.isLost()) this.#ports.store.drop(account, ref);
   }
+
+  #hit(fault: Fault): Fault {
+    this.#ports.counters.hit(fault);
+    return fault;
+  }
 }
 
-const late = (what: string): Fault => new Fault("Unavailable", `the large body was not ${what} within ${LIMITS.bodyWait.value} ms`);
+const noRoom = (): Fault =>
+  new Fault("Throttled", "the host is storing as many large bodies as it may", { retryAfterMs: 1_000, limit: "largeResults" });
+const late = (what: string): Fault =>
+  new Fault("Unavailable", `the large body was not ${what} within ${LIMITS.bodyWait.value} ms`, { limit: "bodyWait" });
 
 interface Waiting {
   readonly account: string;

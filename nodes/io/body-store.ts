@@ -6,12 +6,14 @@
  * S2  A part is removed by an empty message in its place (a roll-up of its subject), which needs no right to change the stream and
  *     keeps the part from being stored again. Whatever stays goes after LIMITS.bodyLife.
  * S3  What a replica does not have (yet) is asked of the leader before it is called missing.
+ * S4  No account gets more of the store than its share, as far as this node knows what each has (body-watch.ts).
  */
 import { headers, type NatsConnection, NatsError } from "nats";
 import type { BodyStore, PartStore } from "../../actors/kit/body-store.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { readBody, writeBody } from "./body-parts.ts";
+import type { BodyWatch } from "./body-watch.ts";
 import { OBJECTS } from "./buckets.ts";
 import { openGate } from "./code/gate.ts";
 import { storageFault } from "./storage-fault.ts";
@@ -25,7 +27,7 @@ const STORE_FAILED = 10_077;
 const chunks = (account: string, id: string): string => `$O.${OBJECTS.bodies}.C.${account}.${id}`;
 
 /** For nodes that may publish to the bucket's subjects and read its stream. */
-export function openPartStore(nc: NatsConnection): PartStore {
+export function openPartStore(nc: NatsConnection, watch: BodyWatch): PartStore {
   const js = nc.jetstream({ timeout: LIMITS.bodyPartWait.value });
   const timeout = { timeout: LIMITS.bodyPartWait.value };
 
@@ -44,12 +46,16 @@ export function openPartStore(nc: NatsConnection): PartStore {
     put: (account, id, part, bytes) =>
       storageFault("a part of a large body cannot be stored", async () => {
         const subject = `${chunks(account, id)}.${part}`;
+        const key = `${account}.${id}.${part}`;
+        const refusal = watch.refusal(key, bytes.length);
+        if (refusal !== undefined) throw refusal;
         try {
-          await js.publish(subject, bytes, { expect: { lastSubjectSequence: 0 } });
+          const { seq } = await js.publish(subject, bytes, { expect: { lastSubjectSequence: 0 } });
+          watch.stored(key, bytes.length, seq);
         } catch (thrown) {
           const number = thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
           if (number === STORE_FAILED) {
-            throw new Fault("Throttled", "the store of large bodies is full", { retryAfterMs: 1_000 }, thrown);
+            throw new Fault("Throttled", "the store of large bodies is full", { retryAfterMs: 1_000, limit: "bodiesKept" }, thrown);
           }
           if (number !== WRONG_LAST_SEQUENCE) throw thrown;
           const there = await find(subject);
@@ -76,8 +82,8 @@ export function openPartStore(nc: NatsConnection): PartStore {
 }
 
 /** For hosts: whole bodies over the same parts. */
-export function openBodyStore(nc: NatsConnection): BodyStore {
-  const store = openPartStore(nc);
+export function openBodyStore(nc: NatsConnection, watch: BodyWatch): BodyStore {
+  const store = openPartStore(nc, watch);
   // What is on its way to the host lies in the broker, which keeps only so much for one connection.
   const gate = openGate("parts of large bodies", LIMITS.bodyParts.value, LIMITS.bodyPartsWaiting.value);
   const drop = (account: string, id: string, parts: number): void => {

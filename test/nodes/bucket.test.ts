@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from "ava";
 import { connect, type NatsConnection } from "nats";
 import type { Bucket } from "../../actors/kit/ports.ts";
 import { openBodyStore, openPartStore } from "../../nodes/io/body-store.ts";
+import { type BodyWatch, watchBodies } from "../../nodes/io/body-watch.ts";
 import { openBucket } from "../../nodes/io/bucket.ts";
 import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../nodes/io/buckets.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -28,6 +29,12 @@ async function start(t: ExecutionContext): Promise<{ broker: TestBroker; nc: Nat
   const nc = await join(t, broker, "scheduler");
   await prepareStorage(nc);
   return { broker, nc, bucket: await openBucket<Row>(nc, BUCKET.functions, recordLog()) };
+}
+
+function watched(t: ExecutionContext, nc: NatsConnection): BodyWatch {
+  const watch = watchBodies(nc, recordLog());
+  t.teardown(() => watch.stop());
+  return watch;
 }
 
 const faultOf = async (promise: Promise<unknown>): Promise<string> =>
@@ -200,11 +207,45 @@ test("parts of large bodies are bounded in number too, however small they are; w
   const jsm = await nc.jetstreamManager();
   const stream = `OBJ_${OBJECTS.bodies}`;
   await jsm.streams.update(stream, { ...(await jsm.streams.info(stream)).config, max_msgs: 3 });
-  const store = openPartStore(nc);
+  const store = openPartStore(nc, watched(t, nc));
   const id = (nth: number): string => String(nth).padStart(32, "0");
   for (const nth of [1, 2, 3]) await store.put("main", id(nth), 0, new Uint8Array([nth]));
   t.is(await faultOf(store.put("main", id(4), 0, new Uint8Array([4]))), "Throttled");
   t.deepEqual(await store.get("main", id(3), 0), Buffer.from([3]));
+});
+
+test("of the store of large bodies no account gets more than its share, whichever nodes store for it; others store on", async (t) => {
+  const { broker, nc } = await start(t);
+  const [one, two] = await Promise.all([join(t, broker, "frontend"), join(t, broker, "host")]);
+  const watches = [watched(t, one), watched(t, two)] as const;
+  const stores = [openPartStore(one, watches[0]), openPartStore(two, watches[1])] as const;
+  const id = (nth: number): string => String(nth).padStart(32, "0");
+  const part = new Uint8Array(LIMITS.bodyPart.value);
+  const most = Math.floor(LIMITS.accountBodies.value / part.length);
+  const fill = async (): Promise<void> => {
+    // Published past any node, as those of another release do.
+    for (let nth = 0; nth < most; nth++) {
+      nc.publish(`$O.${OBJECTS.bodies}.C.main.${id(nth)}.0`, part);
+      if (nth % 16 === 0) await nc.flush();
+    }
+    await nc.flush();
+  };
+  await fill();
+  for (const watch of watches) await until(() => watch.refusal(`main.${id(most)}.0`, part.length), "the watch to have seen it all", 30_000);
+  const refused = await stores[0].put("main", id(most), 0, part).catch((thrown: unknown) => Fault.from(thrown));
+  t.is(refused?.name, "Throttled");
+  t.is(refused?.details?.["limit"], "accountBodies");
+  t.is(await faultOf(stores[1].put("main", id(most), 0, part)), "Throttled");
+  // What is there already may be sent again.
+  t.is(await faultOf(stores[0].put("main", id(1), 0, part)), "nothing");
+  t.is(await faultOf(stores[1].put("other", id(most), 0, part)), "nothing");
+  await stores[1].drop("main", id(0), 1);
+  const fits = async () => (await faultOf(stores[0].put("main", id(most), 0, part))) === "nothing";
+  await until(fits, "room after a removal", 10_000);
+  // After a lost connection the picture is made anew.
+  await broker.crash();
+  await until(() => watches[1].refusal(`main.${id(most + 1)}.0`, part.length), "the second to know it after the crash", 30_000);
+  t.is(await faultOf(stores[1].put("main", id(most + 1), 0, part)), "Throttled");
 });
 
 test("what a host stored of a large result that it gives up is removed", async (t) => {
@@ -215,7 +256,10 @@ test("what a host stored of a large result that it gives up is removed", async (
   const first = () => control.abort(new Fault("Unavailable", "it takes too long"));
   watcher.subscribe(`$O.${OBJECTS.bodies}.C.>`, { max: 1, callback: first });
   await watcher.flush();
-  t.is(await faultOf(openBodyStore(nc).write("main", new Uint8Array(LIMITS.largeBody.value), control.signal)), "Unavailable");
+  t.is(
+    await faultOf(openBodyStore(nc, watched(t, nc)).write("main", new Uint8Array(LIMITS.largeBody.value), control.signal)),
+    "Unavailable",
+  );
   const stream = `OBJ_${OBJECTS.bodies}`;
   await until(async () => {
     const { state } = await jsm.streams.info(stream);

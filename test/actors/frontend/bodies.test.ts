@@ -94,6 +94,15 @@ test("parts under work are bounded, half of them for one account; what is over i
   t.is(caller.replies.at(-1)?.error, undefined);
 });
 
+test("a limit that the store names is counted", async (t) => {
+  const { ask, bodies, frontend } = await open(t);
+  bodies.put = () => Promise.reject(new Fault("Throttled", "the account has its share", { limit: "accountBodies" }));
+  const refused = await ask(SUBJECT.bodyPart("main", "put", ID, 0), "bytes");
+  t.is(refused?.error, "Throttled");
+  t.is(JSON.parse(refused?.body ?? "{}").limit, "accountBodies");
+  t.is(frontend.counters()["limit.accountBodies"], 1);
+});
+
 test("a claim check goes to the host in the head of its call; a malformed one, or one beside a body, is refused", async (t) => {
   const { clock, host, caller } = await open(t);
   const slot = { key: "main.echo.1@128", idle: 2, busy: 0, loading: 0, queued: 0, runMs: 1 };

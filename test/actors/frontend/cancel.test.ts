@@ -71,19 +71,43 @@ test("a cancel that asks for no answer, or for one at a subject of ours, reaches
 
 test("a flood of cancels is refused above a rate, and let in again afterwards", async (t) => {
   const { clock, caller, asked } = await open();
-  const most = LIMITS.cancelsOpen.value;
+  const most = LIMITS.cancelsOpen.value / 2;
   for (let nth = 0; nth < most + 50; nth++) caller.call("pilot.cancel.main", `_INBOX.x.${nth}`);
   await clock.settle();
   await clock.advance(10);
   const refused = caller.replies.filter(({ error }) => error === "Throttled");
   t.is(refused.length, 50);
   t.is(asked.length, most);
-  for (let nth = 0; nth < LIMITS.cancelRate.value; nth++) {
+  for (let nth = 0; nth < LIMITS.cancelRate.value / 2; nth++) {
     caller.call("pilot.cancel.main", `_INBOX.y.${nth}`);
     await clock.settle();
   }
   t.true(caller.replies.filter(({ error }) => error === "Throttled").length > 50);
   await clock.advance(1_000);
+  caller.call("pilot.cancel.main", "_INBOX.z.1");
+  await clock.advance(10);
+  t.is(caller.replies.at(-1)?.body, '{"cancelled":false}');
+});
+
+test("an account that floods with cancels, also under names that are nobody's, leaves others theirs", async (t) => {
+  const { clock, caller, asked, buckets, frontend } = await open();
+  for (const name of ["main", "second"]) await buckets.accounts.put(name, { name, active: true } as never);
+  await clock.settle();
+  const half = LIMITS.cancelsOpen.value / 2;
+  const flood = async (accountOf: (nth: number) => string) => {
+    for (let nth = 0; nth < half + 20; nth++) caller.call(`pilot.cancel.${accountOf(nth)}`, `_INBOX.x.${nth}`);
+    await clock.settle();
+  };
+  await flood(() => "main");
+  t.is(caller.replies.filter(({ error }) => error === "Throttled").length, 20);
+  caller.call("pilot.cancel.second", "_INBOX.y.1");
+  await clock.advance(10);
+  t.is(caller.replies.at(-1)?.body, '{"cancelled":false}');
+  t.is(asked.length, half + 1);
+  t.is(frontend.counters()["limit.cancelsOpen"], 20);
+  await clock.advance(1_000);
+  await flood((nth) => `made-up-${nth}`);
+  t.is(caller.replies.filter(({ error }) => error === "Throttled").length, 40);
   caller.call("pilot.cancel.main", "_INBOX.z.1");
   await clock.advance(10);
   t.is(caller.replies.at(-1)?.body, '{"cancelled":false}');
