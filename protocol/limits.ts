@@ -59,6 +59,11 @@ export const LIMITS = {
     "count",
     "parts of large bodies of one account in the broker, and marks of used ones, a quarter of bodyPartsKept; further ones are Throttled",
   ),
+  accountBodyPartsHeld: limit(
+    16_384,
+    "count",
+    "parts of large bodies of one account that nobody has used yet, sixteen times what its bytes need in whole parts; further ones are Throttled. Each costs memory in every node that stores parts",
+  ),
   bodyLife: limit(3_600_000, "ms", "age at which parts of large bodies go from the broker, unless they were removed after use"),
   largeBodies: limit(
     256 * MiB,

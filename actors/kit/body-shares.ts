@@ -61,17 +61,17 @@ export class BodyShares {
   }
 
   /** What an account has now. */
-  of(account: string): { readonly bytes: number; readonly messages: number } {
+  of(account: string): { readonly bytes: number; readonly parts: number; readonly messages: number } {
     this.#expire();
     const share = this.#shares.get(account);
-    if (share === undefined) return { bytes: 0, messages: 0 };
+    if (share === undefined) return { bytes: 0, parts: 0, messages: 0 };
     let messages = share.parts;
     for (const [minute, count] of share.marks) {
       if (minute * MINUTE_MS <= this.#clock.epoch()) share.marks.delete(minute);
       else messages += count;
     }
     if (messages === 0) this.#shares.delete(account);
-    return { bytes: share.bytes, messages };
+    return { bytes: share.bytes, parts: share.parts, messages };
   }
 
   /** Why a part may not be stored; undefined: it may, or is there already. */
@@ -79,13 +79,15 @@ export class BodyShares {
     const account = key.slice(0, key.indexOf("."));
     const has = this.of(account);
     if (this.#live.has(key)) return undefined;
-    const refused = (limit: "accountBodies" | "accountBodyParts", text: string): Fault =>
+    const refused = (limit: "accountBodies" | "accountBodyParts" | "accountBodyPartsHeld", text: string): Fault =>
       new Fault("Throttled", `account ${account} has ${text}, as much as one account may; they go when they are used, or after an hour`, {
         retryAfterMs: 1_000,
         limit,
       });
     const most = LIMITS.accountBodies.value;
     if (has.bytes + bytes > most) return refused("accountBodies", `${has.bytes} bytes of ${most} in the store of large bodies`);
+    if (has.parts >= LIMITS.accountBodyPartsHeld.value)
+      return refused("accountBodyPartsHeld", `${has.parts} parts in the store of large bodies`);
     if (has.messages < LIMITS.accountBodyParts.value) return undefined;
     return refused("accountBodyParts", `${has.messages} parts, used ones counted, in the store of large bodies`);
   }

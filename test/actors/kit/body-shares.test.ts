@@ -23,7 +23,7 @@ test("an account has its share of bytes and no more; another has its own, and wh
   put("main.0.0");
   put("main.0.0", 0);
   t.is(limitOf("main.new.0"), undefined);
-  t.deepEqual(shares.of("main"), { bytes: (most - 1) * PART, messages: most });
+  t.deepEqual(shares.of("main"), { bytes: (most - 1) * PART, parts: most - 1, messages: most });
 });
 
 test("parts go when their life is over, and so do the marks of used ones", (t) => {
@@ -34,16 +34,29 @@ test("parts go when their life is over, and so do the marks of used ones", (t) =
   put("main.late.0", 5);
   clock.now += LIMITS.bodyLife.value / 2;
   t.is(limitOf("main.new.0"), undefined);
-  t.deepEqual(shares.of("main"), { bytes: 5, messages: 2 });
+  t.deepEqual(shares.of("main"), { bytes: 5, parts: 1, messages: 2 });
   clock.now += LIMITS.bodyLife.value / 2 + 60_000;
-  t.deepEqual(shares.of("main"), { bytes: 0, messages: 0 });
+  t.deepEqual(shares.of("main"), { bytes: 0, parts: 0, messages: 0 });
 });
 
-test("tiny parts and the marks of used ones are bounded in number", (t) => {
+test("tiny parts that nobody uses are bounded in number, as every node remembers each of them", (t) => {
+  const { clock, put, limitOf } = open();
+  for (let nth = 0; nth < LIMITS.accountBodyPartsHeld.value; nth++) put(`main.${nth}.0`, 1);
+  t.is(limitOf("main.new.0", 1), "accountBodyPartsHeld");
+  t.is(limitOf("main.0.0", 1), undefined);
+  t.is(limitOf("other.new.0", 1), undefined);
+  put("main.0.0", 0);
+  t.is(limitOf("main.new.0", 1), undefined);
+  put("main.new.0", 1);
+  clock.now += LIMITS.bodyLife.value + 60_000;
+  t.is(limitOf("main.late.0", 1), undefined);
+});
+
+test("the marks of used parts are bounded in number", (t) => {
   const { clock, shares, put, limitOf } = open();
   for (let nth = 0; nth < LIMITS.accountBodyParts.value; nth++) {
     put(`main.${nth}.0`, 1);
-    if (nth % 2 === 0) put(`main.${nth}.0`, 0);
+    put(`main.${nth}.0`, 0);
   }
   t.is(limitOf("main.new.0", 1), "accountBodyParts");
   t.is(limitOf("other.new.0", 1), undefined);
