@@ -106,7 +106,11 @@ export class Spares {
     instance.runtimeVersion = box.runtimeVersion;
     runtimes[instance.runtime] = box.runtimeVersion;
     instance.containers.add(container);
-    if (instance.state === "booting") instance.actor.send({ type: "booted" });
+    if (instance.state === "booting") {
+      const { account } = instance;
+      const reason = account === null ? "to be warm" : `for account ${account}, class ${instance.class}`;
+      instance.actor.send({ type: "booted", reason });
+    }
     const provision = instance.waiting.shift();
     if (provision) this.#assign(container, provision);
     else if (this.#hasEnough(instance)) containers.retire(container);

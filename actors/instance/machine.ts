@@ -10,8 +10,8 @@ export type InstanceState = "booting" | "warm" | "active" | "draining" | "gone";
 
 export type InstanceEvent =
   /** Its first container is booted. */
-  | { readonly type: "booted" }
-  /** It belongs to that account from now on. Legal once, while booting or warm. */
+  | { readonly type: "booted"; readonly reason?: string }
+  /** It belongs to that account from now on. Legal once, while warm; what is booted for an account is its own from the beginning. */
   | { readonly type: "allocated"; readonly account: string; readonly reason?: string }
   /** It takes nothing new and is being destroyed. */
   | { readonly type: "drained"; readonly reason?: string }

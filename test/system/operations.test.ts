@@ -60,9 +60,10 @@ test.serial("an instance's life is told with its reasons, also when it is over",
   const found = await inspected(`${host}/instance/${instance}`);
   t.is(found.actors.length, 1);
   t.like(found.actors[0], { machine: "instance", state: "active", gone: false });
-  t.regex(found.actors[0]?.transitions.at(-1)?.reason ?? "", /^to account main/);
+  // On a busy machine there may have been none that was warm.
+  t.regex(found.actors[0]?.transitions.at(-1)?.reason ?? "", /^(to|for) account main, class \w+$/);
   const run = await pilot(["inspect", `${host}/${instance}`]);
-  t.regex(run.stdout, /warm +active +allocated +to account main/);
+  t.regex(run.stdout, /(warm +active +allocated +to|booting +active +booted +for) account main/);
   await platform.operator.bus.ask(removeFunction, [], {
     account: "main",
     name: "echo",

@@ -65,6 +65,8 @@ test("F015 cold boots an instance of the size that was asked for", async (t) => 
   t.is(sent.reply.header("Pilot-Cold-Cause"), "first");
   t.is(r.active[0]?.memoryMb, 2_048);
   t.true(r.sandbox.orders[0]?.urgent);
+  const life = r.host.inspect().actors.find(({ id }) => id === `instance/${r.active[0]?.id}`);
+  t.like(life?.transitions.at(-1), { from: "booting", to: "active", reason: "for account main, class rare" });
 });
 
 test("F025 of a call that waits and a container that is made for another, whichever is free first serves first, as hot", async (t) => {
