@@ -15,6 +15,11 @@ export interface AheadView {
 
 /** Calls that may stand ahead in one container; 0: none. */
 export function aheadDepth({ meanRunMs, givesBack, bodyBytes }: AheadView): number {
-  if (!givesBack || meanRunMs === undefined || meanRunMs > LIMITS.aheadRun.value / 1_000 || bodyBytes > LIMITS.aheadBody.value) return 0;
+  if (!givesBack || meanRunMs === undefined || !isShort(meanRunMs) || bodyBytes > LIMITS.aheadBody.value) return 0;
   return Math.min(LIMITS.callsAhead.value, Math.floor(LIMITS.aheadWait.value / Math.max(meanRunMs, 0.01)));
+}
+
+/** True where a run takes less than what moves a call to another host. Undefined: nothing has run. */
+export function isShort(meanRunMs: number | undefined): boolean {
+  return meanRunMs !== undefined && meanRunMs <= LIMITS.aheadRun.value / 1_000;
 }

@@ -160,7 +160,7 @@ export class Announcements {
     }
     for (const slot of this.#ports.slots.all()) {
       const row = told.get(`${slot.account}.${slot.function}`);
-      if (row) row.queued += slot.queued;
+      if (row) row.queued += slot.queued + slot.ahead;
     }
     return [...told.values()].map(({ account, function: name, calls, runMs, queued }) => ({
       account,

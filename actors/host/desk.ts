@@ -18,6 +18,7 @@ import type { CallStamp } from "./call-stamp.ts";
 import { readDirect, type Said } from "./direct-headers.ts";
 import { Fence } from "./fence.ts";
 import { Grants, type GrantsPorts, type Held } from "./grants.ts";
+import type { HandOnTime } from "./hand-on-time.ts";
 import { HandingOn, type HandingOnPorts } from "./handing-on.ts";
 import type { Runner } from "./runner.ts";
 import type { Slot } from "./slot.ts";
@@ -27,6 +28,7 @@ export interface DeskPorts extends Omit<GrantsPorts, "arrived" | "ended">, Handi
   readonly stamp: CallStamp;
   readonly supply: Supply;
   readonly runner: Runner;
+  readonly handOn: HandOnTime;
   isPilingUp(now: number): boolean;
 }
 
@@ -143,11 +145,11 @@ export class Desk {
   /** No container is idle: the call waits here, or where it may be served sooner. */
   #admit(call: Call, grant: Grant): void {
     const { slot } = call;
+    const { handOn, supply } = this.#ports;
     const verdict = admit({
-      queued: slot.queued + slot.ahead,
-      slots: slot.busy.size + slot.loading,
-      meanRunMs: slot.stats.meanRunMs,
-      createMs: this.#ports.supply.createMs(slot),
+      ...slot.load,
+      createMs: supply.createMs(slot),
+      handOnMs: handOn.ms(call.arrivedAt),
       atCap: slot.containers >= grant.containers,
       hasQueueRoom: slot.hasRoom(call.bytesIn),
     });

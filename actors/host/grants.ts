@@ -85,6 +85,7 @@ export class Grants {
         this.#leaveSlot(before);
       }
     }
+    slot.isFull = grant.full ?? false;
     this.#subscribe(held);
     return true;
   }
@@ -135,6 +136,7 @@ export class Grants {
 
   #leaveSlot(slot: Slot): void {
     slot.grants--;
+    slot.isFull = false;
     this.#ports.ended(slot);
     this.#ports.slots.release(slot);
   }

@@ -19,6 +19,7 @@ import { type Member, Members } from "../kit/members.ts";
 import type { Clock, Log, Random } from "../kit/ports.ts";
 import { rendezvous } from "../kit/rendezvous.ts";
 import type { Counters } from "./counters.ts";
+import type { HandOnTime } from "./hand-on-time.ts";
 import type { Replies } from "./replies.ts";
 
 interface Handed {
@@ -38,6 +39,8 @@ interface Handed {
   /** Since it was last sent whole. */
   wasProbed: boolean;
   taken: { readonly host: string; readonly epoch: string } | undefined;
+  /** Monotonic. */
+  readonly since: number;
 }
 
 /** How long a 503 of the desk may take: it comes within one round trip to the broker. */
@@ -60,6 +63,7 @@ export interface HandedPorts {
   readonly random: Random;
   readonly replies: Replies;
   readonly counters: Counters;
+  readonly handOn: HandOnTime;
   /** A scheduler has begun, or was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
   schedulersChanged(): void;
   /** A 503 for a nested call that a frontend was to have, which is number 0 here; its own inbox follows. */
@@ -158,6 +162,7 @@ export class HandedCalls {
       probeAt: Number.POSITIVE_INFINITY,
       wasProbed: false,
       taken: undefined,
+      since: this.#ports.clock.now(),
     };
     this.#bytes += body.length;
     this.#calls.set(number, call);
@@ -179,6 +184,7 @@ export class HandedCalls {
       probeAt: Number.POSITIVE_INFINITY,
       wasProbed: false,
       taken: undefined,
+      since: this.#ports.clock.now(),
     };
     this.#calls.set(call.number, call);
     this.#sendToDesk(call, handed, body);
@@ -318,6 +324,8 @@ export class HandedCalls {
     const call = this.#calls.get(number);
     if (call?.head === undefined) return;
     call.taken = { host, epoch };
+    // Sent more than once it tells of a loss, and not of the way.
+    if (call.hop === 1 && !call.isNested) this.#ports.handOn.took(this.#ports.clock.now() - call.since, this.#ports.clock.now());
     // An idempotent call may have to run again: its body is kept to the end.
     if (!call.head.idempotent) this.#release(call);
     if (host === this.#ports.host) return;

@@ -15,6 +15,7 @@ import { admit } from "./admission.ts";
 import { Call } from "./call.ts";
 import type { CallStamp } from "./call-stamp.ts";
 import type { Counters } from "./counters.ts";
+import type { HandOnTime } from "./hand-on-time.ts";
 import type { CodeOf } from "./provision.ts";
 import type { Replies } from "./replies.ts";
 import type { Runner } from "./runner.ts";
@@ -33,6 +34,7 @@ export interface OrdersPorts {
   readonly runner: Runner;
   readonly replies: Replies;
   readonly counters: Counters;
+  readonly handOn: HandOnTime;
   isTaking(): boolean;
   /** True just after a gap of the clock: what arrives had piled up. */
   isPilingUp(now: number): boolean;
@@ -109,12 +111,12 @@ export class Orders {
 
   /** The placer saw an idle container that is busy by now: it is asked to weigh again (F025). */
   #newWouldBeSooner(slot: Slot, cap: number): boolean {
+    const { clock, handOn, supply } = this.#ports;
     return (
       admit({
-        queued: slot.queued + slot.ahead,
-        slots: slot.busy.size + slot.loading,
-        meanRunMs: slot.stats.meanRunMs,
-        createMs: this.#ports.supply.createMs(slot),
+        ...slot.load,
+        createMs: supply.createMs(slot),
+        handOnMs: handOn.ms(clock.now()),
         atCap: slot.containers >= cap,
         hasQueueRoom: true,
       }) === "hand-on"

@@ -13,6 +13,7 @@ import { CreateTimes } from "./create-times.ts";
 import { Desk } from "./desk.ts";
 import { Functions } from "./functions.ts";
 import { Gap } from "./gap.ts";
+import { HandOnTime } from "./hand-on-time.ts";
 import { HandedCalls } from "./handed.ts";
 import { Instances } from "./instances.ts";
 import { LargeBodies } from "./large-bodies.ts";
@@ -62,6 +63,7 @@ export class Parts {
   readonly logs: Logs;
   readonly bodies: LargeBodies;
   readonly requests: Requests;
+  readonly handOn = new HandOnTime();
   readonly handed: HandedCalls;
   readonly nested: NestedCalls;
   readonly instances: Instances;
@@ -112,6 +114,7 @@ export class Parts {
       random,
       replies,
       counters,
+      handOn: this.handOn,
       undelivered: (reply) => this.requests.failed(reply, new Fault("Unavailable", "no frontend answers")),
       cameBack: (back, message) => this.nested.cameBack(back, message),
       schedulersChanged: () => {
@@ -218,6 +221,7 @@ export class Parts {
       runner,
       replies,
       counters,
+      handOn: this.handOn,
       handed,
       left: (call) => this.reports.left(call),
       announce: () => this.announcements.hurry(),

@@ -3,6 +3,8 @@
  * A container that becomes free takes the next call at once.
  */
 import { LIMITS } from "../../protocol/limits.ts";
+import type { AdmissionView } from "./admission.ts";
+import { isShort } from "./ahead.ts";
 import type { Call } from "./call.ts";
 import type { Container } from "./container.ts";
 import type { FunctionStats } from "./functions.ts";
@@ -33,6 +35,8 @@ export class Slot {
   code: CodeOf | undefined = undefined;
   /** Grants that name this slot: it is kept while there is one. */
   grants = 0;
+  /** No further container of the function is allowed anywhere, as the grant says; false without one. */
+  isFull = false;
   readonly #queue: Call[] = [];
   readonly #bytes: QueueBytes;
 
@@ -72,6 +76,18 @@ export class Slot {
     let sum = 0;
     for (const container of this.busy) sum += container.ahead.length;
     return sum;
+  }
+
+  /** What a further call would find here (admission.ts). */
+  get load(): Pick<AdmissionView, "queued" | "slots" | "meanRunMs" | "isFull" | "isShort"> {
+    const { meanRunMs, meanInsideMs } = this.stats;
+    return {
+      queued: this.queued + this.ahead,
+      slots: this.busy.size + this.loading,
+      meanRunMs,
+      isFull: this.isFull,
+      isShort: isShort(meanInsideMs ?? meanRunMs),
+    };
   }
 
   /** The call that waits for longest. */

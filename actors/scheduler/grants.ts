@@ -20,13 +20,7 @@ import type { Clock, Log } from "../kit/ports.ts";
 import type { Registry } from "../kit/registry.ts";
 import type { Classes } from "./classes.ts";
 import type { Fleet } from "./fleet.ts";
-
-/**
- * Subscriptions per frontend over all hosts: frontends then get about 1/41 of a granted function's calls. A call that takes
- * the longer way occupies its caller for a multiple of the time, so that a tenth of the calls would halve the throughput.
- */
-const WEIGHT = 40;
-const MOST_SUBSCRIPTIONS = 256;
+import { isNear, sharesOf } from "./grant-shares.ts";
 
 export interface GrantsPorts {
   readonly control: Bus;
@@ -243,27 +237,35 @@ export class Grants {
   #collect(key: string, grant: Grant, now: number, due: Map<string, Grant[]>): void {
     const { fleet, frontends } = this.#ports;
     const slot = slotKey(grant.account, grant.function, grant.version, grant.memoryMb);
-    const hosts = [...fleet.withKey(slot)].filter((host) => {
-      const { idle, busy, loading } = fleet.slots(host, slot);
-      return !host.announcement.draining && idle + busy + loading > 0;
+    const serving = [...fleet.withKey(slot)].flatMap((host) => {
+      const { idle, busy } = fleet.slots(host, slot);
+      return host.announcement.draining || idle + busy === 0 ? [] : [{ host, containers: idle + busy }];
     });
+    const shares = sharesOf(
+      serving.map(({ containers }) => containers),
+      frontends(),
+    );
+    const full = this.#isFull(key, grant);
     const issued = this.#issued.get(key) ?? new Map<string, Issued>();
     this.#issued.set(key, issued);
-    for (const host of hosts) {
-      const { idle, busy, loading } = fleet.slots(host, slot);
-      const subscriptions = Math.min(
-        MOST_SUBSCRIPTIONS,
-        Math.max(Math.ceil((idle + busy + loading) / 4), Math.ceil((WEIGHT * Math.max(1, frontends())) / hosts.length)),
-      );
+    for (const [at, { host }] of serving.entries()) {
+      const subscriptions = shares[at] ?? 1;
       const before = issued.get(host.id);
-      const same = before?.grant.epoch === grant.epoch && before.grant.subscriptions === subscriptions;
-      if (same && now < before.renewAt) continue;
-      const fresh = { ...grant, subscriptions };
+      const isSame = before?.grant.epoch === grant.epoch && before.grant.full === full && isNear(before.grant.subscriptions, subscriptions);
+      if (isSame && now < before.renewAt) continue;
+      const fresh = { ...grant, subscriptions, full };
       issued.set(host.id, { grant: fresh, renewAt: now + LIMITS.grantRenewal.value, expiresAt: now + LIMITS.grantLife.value });
       const list = due.get(host.id);
       if (list === undefined) due.set(host.id, [fresh]);
       else list.push(fresh);
     }
+  }
+
+  /** True when no further container may be made for it, here or elsewhere. */
+  #isFull(key: string, { account, containers }: Grant): boolean {
+    const { fleet, registry } = this.#ports;
+    const ofAccount = registry.account(account)?.containers ?? LIMITS.containersPerAccount.value;
+    return fleet.containers({ functionKey: key }) >= containers || fleet.containers({ account }) >= ofAccount;
   }
 
   async #recallFrom(host: string, expiresAt: number, account: string, name: string, epoch: number): Promise<void> {

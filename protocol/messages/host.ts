@@ -103,6 +103,8 @@ const GrantSchema = Type.Object({
   class: ClassSchema,
   /** Most containers that the function may have in all; for admission only. */
   containers: Count,
+  /** So many exist, or as many as its account may have: none is made anywhere now. Absent: not so, or a release that does not say. */
+  full: Type.Optional(Type.Boolean()),
   /** How often the host subscribes the public subject. */
   subscriptions: Type.Integer({ minimum: 1, maximum: 256 }),
   /** Revision of the function's record: of two grants of one function the higher epoch is right; a host refuses a lower one than it has seen. */

@@ -123,6 +123,35 @@ test("F025 where waiting is long a direct call is handed to the keeper with ever
   t.regex(kept?.reply ?? "", /^_pilot\.back\.h1\.\d+\.1\._INBOX\.d\./);
 });
 
+test("F025 where no container may be made anywhere, a host keeps a burst of short calls", async (t) => {
+  for (const full of [false, true]) {
+    const r = await rig(t);
+    r.withKeeper();
+    await ready(r, "sleep", "0.4");
+    await r.grant("sleep", { containers: 4, full });
+    const calls = Array.from({ length: 30 }, () => r.direct("sleep", "0.4"));
+    await r.clock.settle();
+    t.is(r.toKeeper.length > 0, !full);
+    if (full) {
+      await r.clock.advance(LIMITS.announceEvery.value);
+      t.true(calls.every(({ reply }) => reply.body === "slept"));
+    }
+  }
+});
+
+test("what a host tells to wait there are all calls that have not begun, also those that stand ahead in a busy container", async (t) => {
+  const r = await rig(t);
+  await ready(r, "sleep", "0.4");
+  await r.grant("sleep", { containers: 1 });
+  r.announcements.length = 0;
+  for (let call = 0; call < 100; call++) r.direct("sleep", "0.4");
+  await r.clock.advance(LIMITS.announceEvery.value + 1);
+  const told = r.announcements.flatMap(({ functions }) => functions).find(({ function: name }) => name === "sleep");
+  const ended = (told?.calls ?? 0) - 1;
+  t.true(ended > 0 && ended < 90);
+  t.is(told?.queued, 100 - ended - 1);
+});
+
 test("a call that the keeper refuses, or that finds no keeper, goes to the frontends once, else is Unavailable", async (t) => {
   const r = await rig(t);
   await ready(r, "sleep", "150");

@@ -67,7 +67,7 @@ async function granted() {
   await path.deploy("echo", { class: "busy" });
   const host = path.host();
   const agent = new MemoryBus(path.broker, "h1-agent");
-  const grants: { subscriptions: number; epoch: number; keeper: string }[] = [];
+  const grants: { subscriptions: number; epoch: number; keeper: string; full?: boolean | undefined }[] = [];
   const recalls: number[] = [];
   const epochs: (number | undefined)[] = [];
   const newer: { epoch?: number } = {};
@@ -77,9 +77,9 @@ async function granted() {
     grants.push(...given);
     return { refused: [] };
   });
-  const announce = () =>
+  const announce = (idle = 1, loading = 0) =>
     host.announce({
-      instances: [instance({ usedMb: 128, slots: [{ key: "main.echo.1@128", idle: 1, busy: 0, loading: 0 }] })],
+      instances: [instance({ usedMb: 128, slots: [{ key: "main.echo.1@128", idle, busy: 0, loading }] })],
       functions: [{ account: "main", function: "echo", calls: 1, meanRunMs: 1, queued: 0 }],
     });
   announce();
@@ -92,6 +92,32 @@ test("a host with containers of a busy function is granted it, so often subscrib
   t.true(grants.length > 0);
   const subscriptions = grants[0]?.subscriptions ?? 0;
   t.true(1 / (1 + subscriptions) <= 0.1);
+});
+
+test("a grant says when no further container may be made, at once when that changes", async (t) => {
+  const { grants, clock, announce } = await granted();
+  t.is(grants.at(-1)?.full, false);
+  announce(LIMITS.containersPerFunction.value);
+  await clock.advance(300);
+  t.is(grants.at(-1)?.full, true);
+  announce(1);
+  await clock.advance(300);
+  t.is(grants.at(-1)?.full, false);
+});
+
+test("a host whose only containers of a function still load is granted nothing yet", async (t) => {
+  const { grants, clock, announce } = await granted();
+  announce(0, 1);
+  await clock.advance(100);
+  const before = grants.length;
+  for (let step = 0; step < 10; step++) {
+    await clock.advance(200);
+    announce(0, 1);
+  }
+  t.is(grants.length, before);
+  announce(1);
+  await clock.advance(300);
+  t.true(grants.length > before);
 });
 
 test("a grant is renewed before it runs out, and not much more often", async (t) => {

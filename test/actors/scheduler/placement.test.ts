@@ -184,6 +184,24 @@ test("where hosts answer directly, a call that finds no better place joins the s
   t.deepEqual([verdict.rung, verdict.host], ["hot", "h2"]);
 });
 
+test("calls that are sent to queues of hosts between two announcements are spread over them by their containers", (t) => {
+  const busy = (host: string, containers: number) =>
+    announcement({
+      host,
+      instances: [instance({ id: `${host}-i`, slots: [slot({ busy: containers })], usedMb: 128 * containers })],
+      functions: [{ account: "main", function: "echo", calls: 10, meanRunMs: 10, queued: 4 * containers }],
+    });
+  const fleet = fleetOf(busy("h1", 1), busy("h2", 1), busy("h3", 2));
+  const asked = request({ functionCap: 4, mayQueue: true });
+  const sent: Record<string, number> = {};
+  for (let call = 1; call <= 40; call++) {
+    const verdict = placed(place(asked, fleet));
+    order(fleet, call, asked, verdict);
+    sent[verdict.host] = (sent[verdict.host] ?? 0) + 1;
+  }
+  t.deepEqual(sent, { h1: 10, h2: 10, h3: 20 });
+});
+
 test("F039 the fullest instance that has room is chosen, so that others empty", (t) => {
   const fleet = fleetOf(announcement({ instances: [instance({ id: "empty" }), instance({ id: "fuller", usedMb: 512 })] }));
   t.is(placed(place(request(), fleet)).instance, "fuller");
