@@ -6,6 +6,7 @@ import type { RuntimeName } from "../protocol/runtimes.ts";
 import type { NodeRole } from "../protocol/subjects.ts";
 import { systemClock } from "./io/clock.ts";
 import type { HttpServer } from "./io/http.ts";
+import { machineMemoryMb } from "./io/machine.ts";
 import type { Part } from "./supervisor/part.ts";
 import { type RoleEnvironment, roleEnvironment } from "./supervisor/role-environment.ts";
 import { rolePart } from "./supervisor/role-part.ts";
@@ -15,6 +16,8 @@ import { type Supervision, supervise } from "./supervisor/supervisor.ts";
 export interface NodeOptions {
   /** Number of host agents; default 1. */
   readonly hosts?: number;
+  /** Memory that the functions of each host may have together, in MB. Default: three quarters of the machine's, divided among the hosts. */
+  readonly memoryMb?: number;
   readonly sandbox?: "auto" | "bubblewrap" | "process";
   /** Warm instances to keep per runtime, on each host. */
   readonly warm?: Readonly<Partial<Record<RuntimeName, number>>>;
@@ -69,6 +72,7 @@ export function nodePart(order: NodeOrder, place: Place, direct: boolean, option
     sandbox: options.sandbox ?? "auto",
     direct,
     warm: options.warm ?? {},
+    ...(role === "host" && { memoryMb: options.memoryMb ?? shareOfMemory(hostCount(options)) }),
     ...(role === "gateway" && options.http !== undefined && { http: options.http }),
     ...(role === "gateway" && options.httpTokenFile !== undefined && { httpTokenFile: options.httpTokenFile }),
     ...(role === "gateway" && options.metricsTokenFile !== undefined && { metricsTokenFile: options.metricsTokenFile }),
@@ -84,6 +88,11 @@ export function nodePart(order: NodeOrder, place: Place, direct: boolean, option
     verbose: options.verbose ?? false,
   });
 }
+
+/** Share of the machine's memory that the functions of all hosts may have together. */
+const MEMORY_SHARE = 0.75;
+
+const shareOfMemory = (hosts: number): number => Math.floor((machineMemoryMb() * MEMORY_SHARE) / hosts);
 
 /** The number of hosts, checked. */
 export function hostCount({ hosts = 1 }: NodeOptions): number {

@@ -1,5 +1,5 @@
 /** Entry of a host agent process. */
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { startHost } from "../actors/host/agent.ts";
 import { mergePools } from "../actors/host/pool.ts";
@@ -21,13 +21,12 @@ import { openCodeStore } from "./io/code/store.ts";
 import { resolveConnection } from "./io/context.ts";
 import { openCordon } from "./io/cordon.ts";
 import { openDataStore } from "./io/data-store.ts";
+import { machineMemoryMb } from "./io/machine.ts";
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
 import { offeredRuntimes } from "./io/sandbox/offered.ts";
 import { knownServers } from "./io/servers.ts";
 
-/** Share of the machine's memory that containers may be given together. */
-const MEMORY_SHARE = 0.75;
 const INSTANCE_MB = 1_024;
 const WARM_DEFAULT = { node: 2, python: 1 } as const;
 
@@ -97,7 +96,7 @@ await runRole(async ({ settings, log, calls, control, open }) => {
     },
     {
       host: settings.node,
-      memoryMb: Math.floor((totalmem() / 1024 ** 2) * MEMORY_SHARE),
+      memoryMb: settings.memoryMb ?? machineMemoryMb(),
       cores: availableParallelism(),
       instanceMb: INSTANCE_MB,
       pools: mergePools(defaults, pools.get(POOLS_KEY) ?? []),

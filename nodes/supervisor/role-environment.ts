@@ -17,6 +17,8 @@ export interface RoleEnvironment {
   readonly direct: boolean;
   /** Warm instances to keep per runtime; a runtime that is not named has the host's own default. */
   readonly warm: Readonly<Partial<Record<RuntimeName, number>>>;
+  /** Of a host: memory that its functions may have together, in MB. Absent: all that the machine has. */
+  readonly memoryMb?: number;
   /** Of a gateway: where it listens, as `address:port`; port 0 lets the system choose. Absent: 127.0.0.1:8080. */
   readonly http?: string;
   /** Of a gateway: path of a file with the token that callers must send; needed for an address that is not loopback. */
@@ -27,7 +29,7 @@ export interface RoleEnvironment {
   readonly replicas?: number;
 }
 
-/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM, and where they are given PILOT_HTTP, PILOT_HTTP_TOKEN_FILE, PILOT_METRICS_TOKEN_FILE, PILOT_REPLICAS. */
+/** As environment variables: PILOT_ROLE, PILOT_NODE, PILOT_CONTEXT, PILOT_STORE, PILOT_LOG_LEVEL, PILOT_SANDBOX, PILOT_DIRECT, PILOT_WARM, and where they are given PILOT_MEMORY, PILOT_HTTP, PILOT_HTTP_TOKEN_FILE, PILOT_METRICS_TOKEN_FILE, PILOT_REPLICAS. */
 export function roleEnvironment(settings: RoleEnvironment): Record<string, string> {
   return {
     PILOT_ROLE: settings.role,
@@ -40,6 +42,7 @@ export function roleEnvironment(settings: RoleEnvironment): Record<string, strin
     PILOT_WARM: Object.entries(settings.warm)
       .map(([runtime, count]) => `${runtime}=${count}`)
       .join(","),
+    ...(settings.memoryMb !== undefined && { PILOT_MEMORY: String(settings.memoryMb) }),
     ...(settings.http !== undefined && { PILOT_HTTP: settings.http }),
     ...(settings.httpTokenFile !== undefined && { PILOT_HTTP_TOKEN_FILE: settings.httpTokenFile }),
     ...(settings.metricsTokenFile !== undefined && { PILOT_METRICS_TOKEN_FILE: settings.metricsTokenFile }),
@@ -68,7 +71,9 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     warm[one("PILOT_WARM", runtime, RUNTIME_NAMES)] = Number(count);
   }
   const { PILOT_HTTP: http, PILOT_HTTP_TOKEN_FILE: httpTokenFile, PILOT_REPLICAS: replicas } = variables;
-  const { PILOT_METRICS_TOKEN_FILE: metricsTokenFile } = variables;
+  const { PILOT_METRICS_TOKEN_FILE: metricsTokenFile, PILOT_MEMORY: memory } = variables;
+  if (memory !== undefined && !/^[1-9]\d{0,8}$/.test(memory))
+    throw new Fault("BadRequest", `PILOT_MEMORY is ${memory}; it must be a number of MB`);
   if (replicas !== undefined && !/^[1-5]$/.test(replicas))
     throw new Fault("BadRequest", `PILOT_REPLICAS is ${replicas}; it must be 1 to 5`);
   return {
@@ -80,6 +85,7 @@ export function readRoleEnvironment(variables: Readonly<Record<string, string | 
     sandbox: one("PILOT_SANDBOX", variables["PILOT_SANDBOX"] ?? "auto", ["auto", "bubblewrap", "process"]),
     direct: one("PILOT_DIRECT", variables["PILOT_DIRECT"] ?? "on", ["on", "off"]) === "on",
     warm,
+    ...(memory !== undefined && { memoryMb: Number(memory) }),
     ...(http !== undefined && http !== "" && { http }),
     ...(httpTokenFile !== undefined && httpTokenFile !== "" && { httpTokenFile }),
     ...(metricsTokenFile !== undefined && metricsTokenFile !== "" && { metricsTokenFile }),

@@ -16,6 +16,7 @@ const environments: fc.Arbitrary<RoleEnvironment> = fc.record(
     sandbox: fc.constantFrom("auto" as const, "bubblewrap" as const, "process" as const),
     direct: fc.boolean(),
     warm: fc.record({ node: fc.nat(1_000), python: fc.nat(1_000) }, { requiredKeys: [] }),
+    memoryMb: fc.integer({ min: 1, max: 999_999_999 }),
     http: text,
     httpTokenFile: text,
     metricsTokenFile: text,
@@ -38,6 +39,8 @@ test("a variable that is missing or makes no sense is named", (t) => {
     ["PILOT_DIRECT", "yes"],
     ["PILOT_WARM", "node=x"],
     ["PILOT_WARM", "perl=1"],
+    ["PILOT_MEMORY", "0"],
+    ["PILOT_MEMORY", "4GB"],
     ["PILOT_REPLICAS", "0"],
     ["PILOT_REPLICAS", "many"],
   ]) {
