@@ -2,7 +2,7 @@
  * The bus on a real NATS connection. Rule number one lives here: nothing that a listener throws may reach the
  * client's read loop, since that would make the connection deaf without closing it.
  */
-import { type Msg, type MsgHdrs, type NatsConnection, headers as newHeaders, type Service } from "nats";
+import { type Msg, type MsgHdrs, type NatsConnection, headers as newHeaders, type PublishOptions, type Service } from "nats";
 import type { Bus, Message, Subscription } from "../../actors/kit/bus.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { decode, encode } from "../../protocol/codec.ts";
@@ -10,6 +10,7 @@ import type { Event, Request } from "../../protocol/contract.ts";
 import { Fault, type FaultData } from "../../protocol/errors.ts";
 import type { Role } from "../../protocol/subjects.ts";
 import { PROTOCOL, VERSION } from "../../protocol/version.ts";
+import type { HeldBack } from "./held-back.ts";
 
 export interface NatsBusOptions {
   readonly role: Role;
@@ -18,12 +19,14 @@ export interface NatsBusOptions {
   readonly connected: () => boolean;
   /** For how long the broker has owed an answer, in ms. */
   readonly owedMs: () => number;
+  /** What is sent or told goes through it. */
+  readonly held: HeldBack;
   /** Services that were started: whoever closes the connection stops them first. */
   readonly services: Service[];
 }
 
 export function openBus(nc: NatsConnection, options: NatsBusOptions): Bus {
-  const { log, connected, owedMs, services } = options;
+  const { log, connected, owedMs, held, services } = options;
   let service: Promise<Service> | undefined;
   const endpoints = new Map<string, number>();
 
@@ -55,16 +58,18 @@ export function openBus(nc: NatsConnection, options: NatsBusOptions): Bus {
     listen: (subject, { queue }, listener) => listen(subject, queue, listener),
     send(subject, body, reply, headers) {
       if (nc.isClosed()) return;
-      if (headers === undefined) {
-        nc.publish(subject, body, reply === undefined || reply === "" ? undefined : { reply });
-        return;
-      }
-      const wire = newHeaders();
-      for (const name in headers) wire.set(name, headers[name] as string);
-      nc.publish(subject, body, reply === undefined || reply === "" ? { headers: wire } : { headers: wire, reply });
+      const asks = reply !== undefined && reply !== "";
+      let publishing: PublishOptions | undefined;
+      if (headers !== undefined) {
+        const wire = newHeaders();
+        for (const name in headers) wire.set(name, headers[name] as string);
+        publishing = asks ? { headers: wire, reply } : { headers: wire };
+      } else if (asks) publishing = { reply };
+      if (asks) held.order(subject, body, publishing);
+      else held.answer(subject, body, publishing);
     },
     tell<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, body: Q) {
-      if (!nc.isClosed()) nc.publish(contract.subject(...params), encode(body));
+      if (!nc.isClosed()) held.order(contract.subject(...params), encode(body));
     },
     hear<P extends readonly string[], Q>(contract: Event<P, Q>, params: P, listener: (body: Q) => void) {
       return listen(contract.subject(...params), undefined, (message) => listener(contract.body.parse(decode(message.body))));

@@ -8,8 +8,11 @@ import type { Role } from "../../protocol/subjects.ts";
 import { type AwayPolicy, type OwnCaller, openCaller } from "./caller.ts";
 import type { ConnectionSettings } from "./context.ts";
 import { dialOptions } from "./dial.ts";
+import { flushed } from "./flushed.ts";
+import { HeldBack } from "./held-back.ts";
 import { openBus } from "./nats-bus.ts";
-import { OWED_LATE_MS, watchOwed } from "./owed.ts";
+import { openPulse } from "./pulse.ts";
+import { until } from "./until.ts";
 import { within } from "./within.ts";
 
 /** Where and as whom to connect; made by context.ts from flags, environment and context files. */
@@ -47,6 +50,8 @@ export interface Connected {
   readonly caller: OwnCaller;
   /** For other code in nodes/io only. */
   readonly nc: NatsConnection;
+  /** Resolves when the broker has all that was sent, on this connection or, where it is lost, on the next. Rejects when it is closed for good. */
+  settled(): Promise<void>;
   /** Drains and closes; within LIMITS.connectionClose also where the broker does not answer, and at once where it is gone. Never rejects. */
   close(): Promise<void>;
 }
@@ -63,6 +68,9 @@ export async function connect(connection: Connection, options: ConnectOptions): 
   // A gateway may hear its own part of callers' inboxes only.
   const inboxes = options.role === "gateway" ? "_INBOX.gateway" : (connection.inboxPrefix ?? "_INBOX");
   const caller = openCaller(nc, inboxes, { ...options.away, gathers: options.role === "gateway" });
+  const pulse = options.probed === true || options.asks === true ? openPulse(nc, () => held.send()) : undefined;
+  const isSteady = () => pulse === undefined || pulse.isSteady();
+  const held = new HeldBack(nc, { isConnected: () => status.connected, isSteady });
   void nc.closed().then((error) => {
     const why = error instanceof Error ? `: ${error.message}` : "";
     caller.end(new Fault("Unavailable", `the connection to the broker is closed${why}`));
@@ -71,10 +79,12 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     for await (const event of nc.status()) {
       if (event.type === "disconnect") {
         status.connected = false;
+        held.disconnected();
         caller.away();
         options.onStatus?.("disconnected");
       } else if (event.type === "reconnect") {
         status.connected = true;
+        held.send();
         caller.back();
         options.onStatus?.("reconnected");
       } else if (event.type === "error") {
@@ -85,14 +95,18 @@ export async function connect(connection: Connection, options: ConnectOptions): 
     }
   })();
   const services: Service[] = [];
-  const owedMs = options.probed === true || options.asks === true ? watchOwed(nc) : () => 0;
-  const answers = () => options.probed !== true || owedMs() <= OWED_LATE_MS;
+  const owedMs = () => pulse?.owedMs() ?? 0;
+  const connected = () => status.connected && isSteady() && (options.probed !== true || pulse === undefined || pulse.answers());
   const { role, node, log } = options;
-  const bus = openBus(nc, { role, node, log, connected: () => status.connected && answers(), owedMs, services });
+  const bus = openBus(nc, { role, node, log, connected, owedMs, held, services });
   return {
     bus,
     caller,
     nc,
+    async settled() {
+      await until(() => (connected() || nc.isClosed() ? true : undefined), Number.POSITIVE_INFINITY);
+      await flushed(nc);
+    },
     async close() {
       // In order takes answers of the broker; the library waits for them for ever, also of one that is gone.
       const inOrder = async (): Promise<void> => {
