@@ -21,11 +21,13 @@ import { openCodeStore } from "./io/code/store.ts";
 import { resolveConnection } from "./io/context.ts";
 import { openCordon } from "./io/cordon.ts";
 import { openDataStore } from "./io/data-store.ts";
+import { flushed } from "./io/flushed.ts";
 import { machineMemoryMb } from "./io/machine.ts";
 import { runRole } from "./io/role.ts";
 import { openSandbox } from "./io/sandbox/index.ts";
 import { offeredRuntimes } from "./io/sandbox/offered.ts";
 import { knownServers } from "./io/servers.ts";
+import { within } from "./io/within.ts";
 
 const INSTANCE_MB = 1_024;
 const WARM_DEFAULT = { node: 2, python: 1 } as const;
@@ -76,7 +78,15 @@ await runRole(async ({ settings, log, calls, control, open }) => {
   const stored = watchBodies(bodies.nc, log);
   const host = startHost(
     {
-      lost: () => process.exit(1),
+      lost: () => {
+        const said = calls
+          .settled()
+          .then(() => host.close())
+          .then(() => flushed(calls.nc));
+        void within(said, LIMITS.lastWords.value, "what piled up was not answered")
+          .catch((error: unknown) => log.error("the host ends", { error: String(error) }))
+          .finally(() => process.exit(1));
+      },
       keepCordon: cordon.keep,
       bus: calls.bus,
       control: control.bus,

@@ -254,6 +254,7 @@ export const LIMITS = {
   pileUp: limit(50, "ms", "how long after a gap of its clock a host refuses calls and orders: what piled up meanwhile"),
   drainAnnounced: limit(1_000, "ms", "how long a host is announced as draining before it leaves its subject"),
   handedOn: limit(10_000, "count", "calls a host has handed on and holds until they are taken, else Throttled"),
+  lastWords: limit(3_000, "ms", "how long a host that was declared lost may take to answer the direct calls that piled up, before it ends"),
   lateReplies: limit(10_000, "count", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
   lateReplyBytes: limit(64 * MiB, "bytes", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
   publishSubject: limit(256, "bytes", "subject of context.publish, else BadRequest"),

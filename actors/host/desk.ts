@@ -4,7 +4,7 @@
  *
  * D1  A call without headers that finds an idle container costs one object and one frame: no timer, no text, no promise.
  * D2  What arrives after the grant ended (recalled, expired, another version) is never run here, but handed to a frontend.
- * D3  What piled up while the host slept is never run, and its caller hears that.
+ * D3  What piled up while the host slept is never run, and its caller hears that: nobody else has it.
  */
 import { tooLargeFor } from "../../protocol/bodies.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -23,6 +23,7 @@ import { HandingOn, type HandingOnPorts } from "./handing-on.ts";
 import type { Runner } from "./runner.ts";
 import type { Slot } from "./slot.ts";
 import type { Supply } from "./supply.ts";
+import { piledUp } from "./unspoken.ts";
 
 export interface DeskPorts extends Omit<GrantsPorts, "arrived" | "ended">, HandingOnPorts {
   readonly stamp: CallStamp;
@@ -31,12 +32,6 @@ export interface DeskPorts extends Omit<GrantsPorts, "arrived" | "ended">, Handi
   readonly handOn: HandOnTime;
   isPilingUp(now: number): boolean;
 }
-
-/** D3: how old the call is cannot be known, so it is not run; nobody else has it, so this host must say so. */
-const SLEPT = (): Fault =>
-  new Fault("Unavailable", "the host stood still while the call lay in its queue; the call did not run", {
-    retryAfterMs: LIMITS.pileUp.value,
-  });
 
 export class Desk {
   readonly #ports: DeskPorts;
@@ -76,9 +71,9 @@ export class Desk {
     return this.#grants.leave();
   }
 
-  /** Leaves what has expired; to be called a few times a second. */
+  /** Leaves what has expired; to be called a few times a second. Without a broker there is nothing to leave. */
   sweep(now: number): void {
-    this.#grants.sweep(now);
+    if (this.#ports.bus.connected) this.#grants.sweep(now);
   }
 
   grants(): IterableIterator<{ readonly grant: Grant; readonly expiresAt: number }> {
@@ -104,7 +99,7 @@ export class Desk {
     const now = clock.now();
     if (this.#ports.isPilingUp(now)) {
       counters.add("direct.piledUp");
-      return this.#ports.replies.refuse(reply, SLEPT());
+      return this.#ports.replies.alone(reply, piledUp());
     }
     let said: Said | undefined;
     if (message.hasHeaders) {

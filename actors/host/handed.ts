@@ -64,8 +64,8 @@ export interface HandedPorts {
   readonly replies: Replies;
   readonly counters: Counters;
   readonly handOn: HandOnTime;
-  /** A scheduler has begun, or was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
-  schedulersChanged(): void;
+  /** A scheduler has begun, or the one of that id was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
+  schedulersChanged(lost?: string): void;
   /** A 503 for a nested call that a frontend was to have, which is number 0 here; its own inbox follows. */
   undelivered(reply: string): void;
   /** What came for a number that is of no call here. */
@@ -88,7 +88,7 @@ export class HandedCalls {
     const { control, clock, bus, host } = ports;
     this.#schedulers = new Members(control, clock, (member) => {
       this.#keeperLost(member);
-      ports.schedulersChanged();
+      ports.schedulersChanged(member.id);
     });
     this.#hosts = new Members(control, clock, (member) => this.#hostLost(member));
     this.#subscriptions = [

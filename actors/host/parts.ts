@@ -31,6 +31,7 @@ import { Runner } from "./runner.ts";
 import { Slots } from "./slots.ts";
 import { Supply } from "./supply.ts";
 import { Unfinished } from "./unfinished.ts";
+import { endUnspoken, orphansOf } from "./unspoken.ts";
 import { Versions } from "./versions.ts";
 
 /** MB of an instance when nobody says otherwise. */
@@ -117,7 +118,8 @@ export class Parts {
       handOn: this.handOn,
       undelivered: (reply) => this.requests.failed(reply, new Fault("Unavailable", "no frontend answers")),
       cameBack: (back, message) => this.nested.cameBack(back, message),
-      schedulersChanged: () => {
+      schedulersChanged: (lost) => {
+        if (lost !== undefined) for (const call of orphansOf(lost, host, slots)) this.reports.long(call);
         this.announcements.full();
         this.reports.retell();
       },
@@ -180,6 +182,7 @@ export class Parts {
       lost: (ms) => {
         counters.add("clock.lost");
         log.error("the host was silent until others declared it lost; it ends", { ms: Math.round(ms) });
+        endUnspoken(slots, replies);
         ports.lost?.();
       },
     });
@@ -227,8 +230,13 @@ export class Parts {
       announce: () => this.announcements.hurry(),
       answersDirectly: options.answersDirectly ?? true,
       isTaking: () => life.isTaking(),
-      isPilingUp: (now) => this.gap.isPilingUp(now),
+      isPilingUp: (now) => this.isPilingUp(now),
     });
+  }
+
+  /** True while what arrives is not to be run: it had piled up, or this host is declared lost and ends. */
+  isPilingUp(now: number): boolean {
+    return this.gap.isPilingUp(now) || this.announcements.isLost();
   }
 
   #done(call: Call): void {

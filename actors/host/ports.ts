@@ -20,7 +20,7 @@ export interface DataStore {
 }
 
 export interface HostPorts {
-  /** The host slept for so long that others have declared it lost. It does nothing any more: its process has to end. */
+  /** The host slept for so long that others have declared it lost. It runs nothing any more: its process has to close it, once what it has answered is sent, and end. */
   readonly lost?: () => void;
   /** The connection of calls and their bodies. */
   readonly bus: Bus;

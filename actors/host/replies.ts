@@ -8,6 +8,7 @@ import type { Bus } from "../kit/bus.ts";
 import { failureBody, failureHeaders, headerLine } from "../kit/failure.ts";
 import type { Call } from "./call.ts";
 import type { Counters } from "./counters.ts";
+import { isUnspoken } from "./unspoken.ts";
 
 /** An answer that could not be sent while the connection was lost. */
 interface Late {
@@ -39,8 +40,10 @@ export class Replies {
   }
 
   succeed(call: Call, payload: Uint8Array): void {
-    if (call.reply === "" || this.#isLost()) return;
-    if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
+    if (call.reply === "") return;
+    if (this.#isLost()) {
+      if (isUnspoken(call)) this.#bus.send(call.reply, payload, undefined, call.trace ? this.#trace(call) : undefined);
+    } else if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
     else if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
     else this.#bus.send(call.reply, payload);
   }
@@ -55,7 +58,8 @@ export class Replies {
 
   fail(call: Call, fault: Fault, stack?: string): void {
     if (call.reply === "") return;
-    this.refuse(call.reply, fault, stack, call.trace ? this.#trace(call) : undefined);
+    if (this.#isLost() && isUnspoken(call)) this.alone(call.reply, fault);
+    else this.refuse(call.reply, fault, stack, call.trace ? this.#trace(call) : undefined);
   }
 
   /** An error for a caller whose request never became a call here. */
@@ -65,6 +69,11 @@ export class Replies {
     const headers = failureHeaders(fault, more);
     if (this.#bus.connected) this.#bus.send(reply, body, undefined, headers);
     else this.#keep(reply, body, headers);
+  }
+
+  /** An error for a caller of whom nobody else knows, also once this host is declared lost. */
+  alone(reply: string, fault: Fault): void {
+    this.#bus.send(reply, bodyOf(fault, undefined), undefined, failureHeaders(fault));
   }
 
   /** The host's no to whoever placed a call: the whole back subject. */

@@ -92,9 +92,10 @@ export class Reports {
     this.#silence(call);
   }
 
-  /** A direct call that its keeper should speak for from now on. */
+  /** A call that came directly and that its keeper should speak for from now on. */
   long(call: Call): void {
-    if (call.grant !== undefined) this.#speak({ call, keeper: this.#ports.keeperOf(call) ?? call.grant.keeper });
+    const keeper = this.#ports.keeperOf(call) ?? call.grant?.keeper ?? call.placer?.node;
+    if (keeper !== undefined) this.#speak({ call, keeper });
   }
 
   /** A direct call that left this host: its keeper need not speak for it any more. */

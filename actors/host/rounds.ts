@@ -4,6 +4,7 @@
  */
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Clock, Log } from "../kit/ports.ts";
+import type { Announcements } from "./announcements.ts";
 import type { Counters } from "./counters.ts";
 import type { Desk } from "./desk.ts";
 import type { Gap } from "./gap.ts";
@@ -21,6 +22,7 @@ import type { Unfinished } from "./unfinished.ts";
 
 /** The parts that are looked after. */
 export interface RoundsParts {
+  readonly announcements: Announcements;
   readonly counters: Counters;
   readonly gap: Gap;
   readonly replies: Replies;
@@ -50,13 +52,15 @@ export class Rounds {
 
   /** One round; to be called every LIMITS.hostTick. */
   look(): void {
-    const { counters, gap, replies, reports, desk, handed, nested, slots, pool, unfinished } = this.#parts;
+    const { announcements, counters, gap, replies, reports, desk, handed, nested, slots, pool, unfinished } = this.#parts;
     const now = this.#clock.now();
     const slept = gap.tick(now);
     if (slept > 0) {
       counters.add("clock.gaps");
       this.#log.warn("the process slept; what piled up is refused", { ms: Math.round(slept) });
     }
+    // Nothing is begun or told any more by a host that others have declared lost.
+    if (announcements.isLost()) return;
     replies.catchUp(now);
     if (now - this.#retoldAt >= LIMITS.longCallsEvery.value) {
       this.#retoldAt = now;

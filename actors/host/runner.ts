@@ -286,6 +286,8 @@ export class Runner {
       this.close();
       return;
     }
+    // What has grown old meanwhile would be told to nobody who still listens.
+    if (this.#ports.isLost()) return;
     const now = this.#ports.clock.now();
     const slots = new Set<Slot>();
     for (const container of this.#busy) {

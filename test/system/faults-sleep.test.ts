@@ -3,7 +3,18 @@ import { fileURLToPath } from "node:url";
 import anyTest, { type TestFn } from "ava";
 import { connect as dial } from "nats";
 import { processTable } from "../../nodes/io/sandbox/process-table.ts";
-import { allGone, countRuns, onlyItsInstances, PATIENCE_MS, pidOf, replaced, servesAgain, treeBelow, WORK } from "../support/faults.ts";
+import {
+  allGone,
+  countRuns,
+  isSilence,
+  onlyItsInstances,
+  PATIENCE_MS,
+  pidOf,
+  replaced,
+  servesAgain,
+  treeBelow,
+  WORK,
+} from "../support/faults.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { until } from "../support/until.ts";
 
@@ -55,7 +66,7 @@ for (const name of ["host-1", "frontend-1", "scheduler-1"]) {
   });
 }
 
-test("a host that wakes after a long sleep runs nothing stale, and no caller hears two answers", async (t) => {
+test("a host that wakes after a long sleep runs nothing stale, answers the direct calls that piled up, and no caller hears two answers", async (t) => {
   const platform = await startPlatform(
     { warm: { node: 2, python: 0 }, entry: (role) => (role === "host" ? support("unwatched-node") : real(role)) },
     t,
@@ -73,8 +84,8 @@ test("a host that wakes after a long sleep runs nothing stale, and no caller hea
   });
   const call = (target: string, n: number, ms: number) =>
     plain.publish(`pilot.fn.main.${target}`, JSON.stringify({ n, ms }), { reply: `_INBOX.sleeper.${n}` });
-  for (const n of [1, 2, 3]) call("placed", n, 2_000);
-  for (const n of [4, 5]) call("direct", n, 2_000);
+  for (const n of [1, 2, 3]) call("placed", n, 5_000);
+  for (const n of [4, 5]) call("direct", n, 5_000);
   await plain.flush();
   await started(1, 2, 3, 4, 5);
   const aged = performance.now() + 750;
@@ -105,15 +116,42 @@ test("a host that wakes after a long sleep runs nothing stale, and no caller hea
     [1, 2, 3, 4, 5].map((n) => answers.get(n)),
     Array.from({ length: 5 }, () => ["InstanceLost"]),
   );
-  for (const n of [11, 12, 13, 14]) t.true((answers.get(n) ?? []).length <= 1);
+  for (const n of [11, 12, 13, 14]) t.deepEqual(answers.get(n), ["Unavailable"]);
+  t.false([11, 12, 13, 14].some((n) => runs.has(n)));
   t.deepEqual(
     [...runs].filter(([n, count]) => n !== 0 && count > 1),
     [],
   );
-  t.log(
-    `seen: of the four direct calls sent to the sleeper ${[11, 12, 13, 14].filter((n) => runs.has(n)).length} ran, answers: ${JSON.stringify([11, 12, 13, 14].map((n) => answers.get(n) ?? "none"))}`,
-  );
   await onlyItsInstances(platform).catch(() => undefined);
+});
+
+test("a frontend that wakes after the broker has dropped it answers what came while it slept, each call once", async (t) => {
+  const platform = await startPlatform(
+    { warm: { node: 2, python: 0 }, entry: (role) => (role === "frontend" ? support("unwatched-node") : real(role)) },
+    t,
+  );
+  const { runs } = await ready(platform);
+  await servesAgain(platform, "placed", 0);
+  const wrapper = pidOf(platform, "frontend-1");
+  const frontend = [...processTable().values()].find((row) => row.parent === wrapper)?.pid ?? 0;
+  process.kill(frontend, "SIGSTOP");
+  t.teardown(() => {
+    try {
+      process.kill(frontend, "SIGCONT");
+    } catch {
+      // It ended with the platform.
+    }
+  });
+  const numbers = Array.from({ length: 40 }, (_, at) => at + 1);
+  const calls = numbers.map((n) => platform.call("placed", { n }, PATIENT, PATIENCE_MS));
+  // Nobody else answers this subject.
+  await until(async () => !isSilence(await platform.call("placed", { n: 0 }, {}, 100)), "the broker to drop the frontend", PATIENCE_MS);
+  process.kill(frontend, "SIGCONT");
+  for (const ended of await Promise.all(calls)) t.is(ended.error, undefined, ended.message);
+  t.deepEqual(
+    numbers.filter((n) => runs.get(n) !== 1),
+    [],
+  );
 });
 
 test("wall clocks of all nodes that jump by an hour back and forth change nothing", async (t) => {

@@ -2,6 +2,7 @@
 import test from "ava";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { hostLost } from "../../../protocol/messages/host.ts";
+import { SUBJECT } from "../../../protocol/subjects.ts";
 import { type Rig, rig } from "./rig.ts";
 
 /** A host on which `sleep` has a short history, one container, and a run of ten seconds in it. */
@@ -37,6 +38,45 @@ test("a host that slept until others declared it lost answers nothing, runs noth
     before,
   );
   t.is(r.counter("clock.lost"), 1);
+});
+
+test("a host that slept until others declared it lost ends the direct calls of which nobody else knows: what waited, what ran, and what piled up", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 1);
+  await r.grant("sleep", { containers: 1, lifeMs: 60_000 });
+  const told = r.direct("sleep", "1");
+  await r.clock.advance(LIMITS.lostDirectCall.value + 2 * LIMITS.deadlineSweep.value + LIMITS.announceEvery.value);
+  const waiting = r.direct("sleep", "2");
+  await r.grant("echo", { containers: 1, lifeMs: 60_000 });
+  r.call("echo", "warm", "x", { containers: 1 });
+  await r.clock.settle();
+  await r.clock.stall(LIMITS.hostSilence.value + 10_000);
+  const piled = r.direct("echo", "old");
+  const ordered = r.call("echo", "hot", "old");
+  await r.clock.advance(1_000);
+  const late = r.direct("echo", "new");
+  await r.clock.advance(20_000);
+  for (const one of [waiting, piled, late]) t.is(one.reply.error, "Unavailable");
+  t.is(ordered.refused, "queue-full");
+  t.is(told.replies.length, 0);
+});
+
+test("a direct call that ran while its host slept until it was lost hears one answer, its result where that is read first", async (t) => {
+  // Timers that are overdue fire in their order: the end of a short run before the host looks at its clock.
+  for (const [ms, error] of [
+    ["1", undefined],
+    ["10000", "InstanceLost"],
+  ] as const) {
+    const r = await rig(t);
+    r.call("sleep", "warm", "1", { containers: 1 });
+    await r.clock.advance(200);
+    await r.grant("sleep", { containers: 1, lifeMs: 60_000, timeoutMs: 60_000 });
+    const running = r.direct("sleep", ms);
+    await r.clock.settle();
+    await r.clock.stall(LIMITS.hostSilence.value + 10_000);
+    await r.clock.advance(20_000);
+    t.is(running.reply.error, error);
+  }
 });
 
 test("a function at its cap gets no other container, however long its calls wait", async (t) => {
@@ -90,6 +130,32 @@ test("the end of a call is not told before its caller has been answered, so that
   await r.clock.advance(1_000);
   t.is(call.reply.body, "slept");
   t.true(isDone());
+});
+
+test("a direct call that was handed on and came back to run here is told to the keeper that follows when the one that placed it is lost", async (t) => {
+  const r = await rig(t);
+  r.call("sleep", "warm", "150");
+  await r.clock.advance(400);
+  await r.grant("sleep", { lifeMs: 60_000, timeoutMs: 60_000 });
+  const end = r.withPlacing();
+  r.direct("sleep", "150");
+  const sent = r.direct("sleep", "10000");
+  await r.clock.settle();
+  const [kept] = r.toKeeper;
+  if (kept === undefined) return t.fail("it was not handed on");
+  r.order({ ...kept.head, place: { rung: "own", by: "keeper", reason: "a test" } }, kept.body, SUBJECT.back("k1", 77, 1, sent.inbox));
+  await r.clock.advance(1_000);
+  t.deepEqual(
+    r.reports.filter(({ long }) => long !== undefined),
+    [],
+  );
+  end();
+  r.withScheduler("another life");
+  await r.clock.advance(2 * LIMITS.announceEvery.value);
+  t.deepEqual(
+    new Set(r.reports.flatMap(({ to, long }) => (to === "k1" ? (long ?? []) : [])).map(({ reply }) => reply)),
+    new Set([sent.inbox]),
+  );
 });
 
 test("direct calls that run on are told to their keeper again, since a report may be lost", async (t) => {
