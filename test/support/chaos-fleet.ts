@@ -2,50 +2,40 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ExecutionContext } from "ava";
-import { connect as dial } from "nats";
+import { connect as dial, type NatsConnection } from "nats";
 import { processTable } from "../../nodes/io/sandbox/process-table.ts";
 import type { RunningNodes } from "../../nodes/run/node-run.ts";
 import type { NodeRole } from "../../protocol/subjects.ts";
-import { type ChaosCall, type Excuse, HELD_MS } from "./chaos-load.ts";
+import type { Blow, How } from "./chaos-excuse.ts";
+import { type Seat, takeSeat } from "./chaos-seat.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { keepLogs, PATIENCE_MS, spawnerOf } from "./faults.ts";
 import { until } from "./until.ts";
 
 const UNWATCHED = fileURLToPath(new URL("./unwatched-node.js", import.meta.url));
-export const BROKERS = [0, 1, 2] as const;
-const NODES: readonly (readonly [NodeRole, string])[] = [
-  ["scheduler", "a"],
-  ["scheduler", "b"],
-  ["frontend", "a"],
-  ["frontend", "b"],
-  ["host", "a"],
-  ["host", "b"],
-  ["host", "c"],
+const BROKERS = [0, 1, 2] as const;
+/** Each with the server that it tries first: calls, answers and news cross between servers. */
+const NODES: readonly (readonly [role: NodeRole, name: string, first: number])[] = [
+  ["scheduler", "a", 0],
+  ["scheduler", "b", 1],
+  ["frontend", "a", 0],
+  ["frontend", "b", 1],
+  ["host", "a", 0],
+  ["host", "b", 1],
+  ["host", "c", 2],
 ];
 /** A node that ends more than five times in half a minute ends its form, as it should. */
 const MOST_ENDS = 4;
 const ENDS_WINDOW_MS = 30_000;
-/** A direct call this young may not have been reported yet: the promise is 250 ms, and the machine may be slow. */
-const YOUNG_MS = 1_500;
-/** The broker sees the end of a process at once, of a stopped one after two unanswered pings (3 s, seen up to 4); the machine may be slow. */
-const NOTICED_MS = { ended: 1_500, stopped: 6_000 };
-
-export type How = "kill" | "nap" | "sleep" | "broker kill" | "broker restart";
-export interface Blow {
-  readonly how: How;
-  readonly victim: string;
-  /** On the clock of performance.now(). */
-  readonly at: number;
-  /** When it was back, or awake. */
-  readonly backAt: number;
-}
 
 export interface ChaosFleet {
   readonly cluster: Cluster;
+  /** Callers, one on each server at first, that go to another when theirs ends. */
+  readonly seats: readonly Seat[];
+  /** Connections that hear what is published, one on each server, that go nowhere else. */
+  readonly listeners: readonly NatsConnection[];
   /** Strikes, and resolves when the victim is back or awake. */
   strike(how: How, pick: <T>(from: readonly T[]) => T): Promise<Blow>;
-  /** Pids of all nodes and their wrappers now. */
-  pids(): number[];
 }
 
 /** Nodes sit in wrappers that beat in their place, so that one that sleeps is not killed by its supervisor. */
@@ -58,16 +48,24 @@ export async function startChaosFleet(t: ExecutionContext): Promise<ChaosFleet> 
     ),
   );
   const running = new Map<string, RunningNodes>();
-  for (const [role, name] of NODES)
+  for (const [role, name, first] of NODES)
     running.set(
       `${role}-${name}`,
       await cluster.run([role], {
         name,
         data: join(cluster.directory, `${role} ${name}`),
         warm: { node: 1, python: 1 },
+        servers: from(first),
         entry: () => UNWATCHED,
       }),
     );
+  const seats = await Promise.all(BROKERS.map(async (at) => takeSeat(await cluster.anonymous(from(at)))));
+  const listeners = await Promise.all(
+    BROKERS.map((at) =>
+      dial({ servers: cluster.urlOf(at), ignoreClusterUpdates: true, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 0 }),
+    ),
+  );
+  t.teardown(() => Promise.all(listeners.map((nc) => nc.close())));
   const ends: { readonly node: string; readonly at: number }[] = [];
 
   const wrapperOf = (node: string): number | undefined => running.get(node)?.pidOf(node);
@@ -128,10 +126,18 @@ export async function startChaosFleet(t: ExecutionContext): Promise<ChaosFleet> 
 
   return {
     cluster,
-    pids: () => [...running.keys()].flatMap((node) => [wrapperOf(node) ?? [], innerOf(node) ?? []].flat()),
+    seats,
+    listeners,
     async strike(how, pick) {
-      const at = performance.now();
-      const blow = (victim: string): Blow => ({ how, victim, at, backAt: performance.now() });
+      let at = performance.now();
+      const blow = (victim: string, through: readonly string[] = [], callers: readonly Seat[] = []): Blow => ({
+        how,
+        victim,
+        at,
+        backAt: performance.now(),
+        through,
+        callers,
+      });
       if (how === "kill") return blow(await killNode(pick));
       if (how === "nap" || how === "sleep") {
         const node = pick(living());
@@ -139,42 +145,42 @@ export async function startChaosFleet(t: ExecutionContext): Promise<ChaosFleet> 
         return blow(node);
       }
       const { at: broker, name } = await brokerOf(pick);
+      const through = await nodesOn(cluster, broker);
+      const callers = seats.filter(({ server }) => cluster.urlOf(broker).endsWith(server));
+      at = performance.now();
       await (how === "broker kill" ? cluster.kill(broker) : cluster.stop(broker));
       await away(how === "broker kill" ? 2_000 : 200);
       await cluster.restart(broker);
       await cluster.settled();
-      return blow(name);
+      const places = `with ${[...through, ...callers.map((seat) => `caller ${seats.indexOf(seat)}`)].join(", ") || "nobody"}`;
+      return blow(`${name} ${places}`, through, callers);
     },
   };
 }
 
-/** Which server leads JetStream's own group, as the system account is told; undefined while none does. */
-async function metaLeader({ plan, url }: Cluster): Promise<string | undefined> {
-  const nc = await dial({ servers: url.split(","), user: plan.system.user, pass: plan.system.password });
+/** All servers, that one first. */
+const from = (first: number): number[] => BROKERS.map((at) => (first + at) % BROKERS.length);
+
+const asSystem = async <T>({ plan }: Cluster, url: string, ask: (nc: NatsConnection) => Promise<T>): Promise<T> => {
+  const nc = await dial({ servers: url.split(","), user: plan.system.user, pass: plan.system.password, ignoreClusterUpdates: true });
   try {
-    const answer = await nc.request("$SYS.REQ.SERVER.PING.JSZ", "", { timeout: 5_000 });
-    return answer.json<{ data?: { meta_cluster?: { leader?: string } } }>().data?.meta_cluster?.leader;
+    return await ask(nc);
   } finally {
     await nc.close();
   }
-}
+};
 
-/** Which calls may hear nothing because of a blow. Everything that is not said here is promised an answer or a typed error. */
-export function excuseOf({ how, victim, at, backAt }: Blow): Excuse {
-  const noticed = Math.min(backAt, at + (how === "nap" || how === "sleep" ? NOTICED_MS.stopped : NOTICED_MS.ended));
-  const why = `${how} of ${victim}`;
-  const none: Excuse = { why, at, covers: () => false };
-  // What was on its way through a server when it ended; on others nobody lost anything.
-  if (how === "broker kill" || how === "broker restart")
-    return { why, at, covers: (call) => call.at <= at + NOTICED_MS.ended && call.endedAt > at };
-  // What one frontend alone held dies with it; what came to one that sleeps is ended by it when it wakes, unless it slept too long.
-  if (victim.startsWith("frontend-") && how !== "nap") return { why, at, covers: (call) => call.at <= noticed && at - call.at <= HELD_MS };
-  // Direct calls too young to be known to anybody else, and those that the broker still sent there; `placed` and `long` are never direct.
-  if (victim.startsWith("host-") && how !== "nap")
-    return {
-      why,
-      at,
-      covers: (call: ChaosCall) => call.kind !== "placed" && call.kind !== "long" && call.at <= noticed && at - call.at <= YOUNG_MS,
-    };
-  return none;
-}
+/** Which server leads JetStream's own group, as the system account is told; undefined while none does. */
+const metaLeader = (cluster: Cluster): Promise<string | undefined> =>
+  asSystem(cluster, cluster.url, async (nc) => {
+    const answer = await nc.request("$SYS.REQ.SERVER.PING.JSZ", "", { timeout: 5_000 });
+    return answer.json<{ data?: { meta_cluster?: { leader?: string } } }>().data?.meta_cluster?.leader;
+  });
+
+/** Nodes whose connection for calls is with that server now. */
+const nodesOn = (cluster: Cluster, broker: number): Promise<string[]> =>
+  asSystem(cluster, cluster.urlOf(broker), async (nc) => {
+    const answer = await nc.request(`$SYS.REQ.SERVER.${nc.info?.server_id}.CONNZ`, "", { timeout: 5_000 });
+    const { connections } = answer.json<{ data: { connections: { name?: string }[] } }>().data;
+    return connections.flatMap(({ name }) => (name?.endsWith(" calls") ? [name.slice(0, -" calls".length)] : [])).sort();
+  });

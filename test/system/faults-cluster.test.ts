@@ -5,7 +5,8 @@
  */
 import test from "ava";
 import { showFleet } from "../../protocol/messages/fleet.ts";
-import { type Blow, BROKERS, excuseOf, type How, startChaosFleet } from "../support/chaos-fleet.ts";
+import { type Blow, excuseOf, type How } from "../support/chaos-excuse.ts";
+import { startChaosFleet } from "../support/chaos-fleet.ts";
 import { deployChaos, KINDS, startChaos } from "../support/chaos-load.ts";
 import { PATIENCE_MS } from "../support/faults.ts";
 import { seededRandom } from "../support/random.ts";
@@ -25,10 +26,8 @@ test.serial(
     const pick = <T>(from: readonly T[]): T => from[Math.floor(random.next() * from.length)] as T;
     const fleet = await startChaosFleet(t);
     const operator = await fleet.cluster.operator();
-    const caller = await fleet.cluster.anonymous();
-    const listeners = await Promise.all(BROKERS.map((at) => fleet.cluster.anonymous([at])));
     await deployChaos(operator);
-    const load = await startChaos(caller, listeners, random, PER_SECOND);
+    const load = await startChaos(fleet.seats, fleet.listeners, random, PER_SECOND);
     t.teardown(() => load.stop());
     /** Each kind of short call was answered for one that was made after this moment; the time when the last one was. */
     const answered = (since: number): number | undefined => {
@@ -61,7 +60,9 @@ test.serial(
     }
     await load.stop();
     t.log(`seen: ${load.calls.length} calls: ${JSON.stringify(load.tally())}`);
-    t.deepEqual(load.wrong(blows.map(excuseOf), began), []);
+    const excuses = blows.map(excuseOf);
+    for (const line of load.silent(excuses)) t.log(`seen: ${line}`);
+    t.deepEqual(load.wrong(excuses, began), []);
 
     // All are there again, and nothing waits.
     await until(

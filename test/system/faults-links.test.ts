@@ -12,6 +12,7 @@ import { type RunningNodes, runNodes } from "../../nodes/run/node-run.ts";
 import { showFleet } from "../../protocol/messages/fleet.ts";
 import type { NodeRole } from "../../protocol/subjects.ts";
 import { type ChaosCall, type ChaosLoad, deployChaos, HELD_MS, KINDS, startChaos } from "../support/chaos-load.ts";
+import { takeSeat } from "../support/chaos-seat.ts";
 import { PATIENCE_MS } from "../support/faults.ts";
 import { type Network, namespaceOf, noNamespaces, openNetwork } from "../support/namespaces.ts";
 import { seededRandom } from "../support/random.ts";
@@ -89,8 +90,8 @@ async function startCell(t: ExecutionContext<never>, brokers: number): Promise<C
     );
   }
   await deployChaos(operator);
-  const listeners = await Promise.all(["one", "two"].map((one) => dial("anonymous", `listener-${one}`)));
-  const load = await startChaos(await dial("anonymous", "caller"), listeners, seededRandom(1), PER_SECOND);
+  const listeners = await Promise.all(["one", "two"].map(async (one) => (await dial("anonymous", `listener-${one}`)).nc));
+  const load = await startChaos([takeSeat(await dial("anonymous", "caller"))], listeners, seededRandom(1), PER_SECOND);
   t.teardown(() => load.stop());
   const well = async (since: number): Promise<number> => {
     const kinds = KINDS.filter((kind) => kind !== "long");
