@@ -22,9 +22,10 @@ import { resolveConnection } from "./io/context.ts";
 import { openCordon } from "./io/cordon.ts";
 import { openDataStore } from "./io/data-store.ts";
 import { flushed } from "./io/flushed.ts";
+import { whenRoom } from "./io/full-disk.ts";
 import { machineMemoryMb } from "./io/machine.ts";
 import { runRole } from "./io/role.ts";
-import { openSandbox } from "./io/sandbox/index.ts";
+import { openSandbox, type SandboxOptions } from "./io/sandbox/index.ts";
 import { offeredRuntimes } from "./io/sandbox/offered.ts";
 import { knownServers } from "./io/servers.ts";
 import { within } from "./io/within.ts";
@@ -35,23 +36,25 @@ const WARM_DEFAULT = { node: 2, python: 1 } as const;
 await runRole(async ({ settings, log, calls, control, open }) => {
   const run = join(settings.store, "run", settings.node);
   const { servers } = await resolveConnection({ context: settings.context }, {});
+  const boxes: SandboxOptions = {
+    kind: settings.sandbox,
+    runDirectory: run,
+    log: (level, message, fields) => log[level](message, fields),
+    network: { brokers: () => [...servers, ...knownServers(calls.nc), ...knownServers(control.nc)] },
+  };
   const [buckets, code, inline, bodies, sandbox] = await Promise.all([
     openBuckets(control.nc, log),
     openCodeStore(control.nc),
     openCodeStore(control.nc, { bucket: INLINE_BUCKET }),
     open("bodies"),
-    openSandbox({
-      kind: settings.sandbox,
-      runDirectory: run,
-      log: (level, message, fields) => log[level](message, fields),
-      network: { brokers: () => [...servers, ...knownServers(calls.nc), ...knownServers(control.nc)] },
-    }),
+    whenRoom(() => openSandbox(boxes), log),
   ]);
   for (const gap of sandbox.isolation.gaps) log.warn(`isolation: ${gap.split(/(?<=\.) /)[0]}`, { gap });
   const cache = await openCodeCache({
     directory: join(settings.store, "cache", settings.node),
     limitBytes: LIMITS.codeCache.value,
     now: () => systemClock.epoch(),
+    trouble: (message) => log.warn(message),
     // Inline code is in a store of its own; a digest is in one or the other.
     fetch: async (digest) =>
       code.get(digest).catch((thrown: unknown) => {

@@ -315,6 +315,7 @@ export const LIMITS = {
   brokerRoom: limit(16 * MiB, "bytes", "free space on the broker's disk at which a broker that could not write is started anew"),
   brokerRoomLook: limit(1_000, "ms", "how often it is looked at whether the broker's disk is full"),
   brokerRoomPause: limit(10_000, "ms", "how long a broker runs at least before it is started anew because its disk was full"),
+  diskLook: limit(1_000, "ms", "how often a host that cannot begin for a full disk tries again; it is started afresh after nodeStart"),
   brokerStop: limit(5_000, "ms", "how long the broker may take to stop, else it is killed"),
   nodeStart: limit(30_000, "ms", "how long a node may take until it is ready, else it is killed"),
   idAnswer: limit(

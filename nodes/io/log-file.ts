@@ -1,4 +1,7 @@
-/** A file that is appended to and never grows over its bound: when half of it is full it becomes `<path>.1`. */
+/**
+ * A file that is appended to and never grows over its bound: when half of it is full it becomes `<path>.1`. A disk that refuses costs lines,
+ * never more: each write tries anew.
+ */
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
 
 export interface LogFile {
@@ -9,35 +12,67 @@ export interface LogFile {
   close(): void;
 }
 
-/** Opens for append. `limitBytes` bounds this file and its one predecessor together. */
-export function openLogFile(path: string, limitBytes: number): LogFile {
-  let descriptor = openSync(path, "a", 0o600);
-  let size = fstatSync(descriptor).size;
+/**
+ * Opens for append; never throws. `limitBytes` bounds this file and its one predecessor together. `complain` hears in a sentence when the
+ * disk begins to refuse.
+ */
+export function openLogFile(path: string, limitBytes: number, complain: (sentence: string) => void = () => undefined): LogFile {
+  let descriptor: number | undefined;
+  let size = 0;
   let dropped = 0;
-  let open = true;
+  let isOpen = true;
+  let isRefused = false;
+  let isTorn = false;
   const half = Math.floor(limitBytes / 2);
+
+  /** The file with room for so many bytes. Throws what the disk says. */
+  const roomFor = (bytes: number): number => {
+    if (descriptor !== undefined && size > 0 && size + bytes > half) {
+      renameSync(path, `${path}.1`);
+      closeSync(descriptor);
+      descriptor = undefined;
+    }
+    if (descriptor === undefined) {
+      descriptor = openSync(path, "a", 0o600);
+      size = fstatSync(descriptor).size;
+    }
+    return descriptor;
+  };
+  const refused = (error: unknown): void => {
+    if (!isRefused)
+      complain(`The log ${path} cannot be written, and loses lines: ${error instanceof Error ? error.message : String(error)}.`);
+    isRefused = true;
+  };
+
+  try {
+    roomFor(0);
+  } catch (error) {
+    refused(error);
+  }
   return {
     write(bytes) {
-      if (!open) return;
+      if (!isOpen) return;
+      const kept = bytes.length > half ? bytes.subarray(bytes.length - half) : bytes;
+      dropped += bytes.length - kept.length;
+      let written = 0;
       try {
-        if (size > 0 && size + bytes.length > half) {
-          closeSync(descriptor);
-          renameSync(path, `${path}.1`);
-          descriptor = openSync(path, "a", 0o600);
-          size = 0;
-        }
-        const kept = bytes.length > half ? bytes.subarray(bytes.length - half) : bytes;
-        dropped += bytes.length - kept.length;
-        size += writeSync(descriptor, kept);
-      } catch {
-        dropped += bytes.length;
+        const file = roomFor(kept.length);
+        if (isTorn) size += writeSync(file, "\n");
+        isTorn = false;
+        written = writeSync(file, kept);
+        size += written;
+        isTorn = written < kept.length;
+        isRefused &&= isTorn;
+      } catch (error) {
+        refused(error);
       }
+      dropped += kept.length - written;
     },
     dropped: () => dropped,
     close() {
-      if (!open) return;
-      open = false;
-      closeSync(descriptor);
+      if (!isOpen) return;
+      isOpen = false;
+      if (descriptor !== undefined) closeSync(descriptor);
     },
   };
 }

@@ -33,6 +33,8 @@ export interface RoleOrder {
   readonly environment: Readonly<Record<string, string>>;
   readonly logFile: string;
   readonly message: (message: Exclude<NodeMessage, { type: "metrics" }>) => void;
+  /** Hears in a sentence when its log cannot be written. */
+  readonly trouble: (sentence: string) => void;
   /** Each whole line of its stdout and stderr, cut at LIMITS.logLine. */
   readonly line: (line: string) => void;
 }
@@ -70,7 +72,7 @@ export function startRole(order: RoleOrder): RoleProcess {
     const value = process.env[name];
     if (value !== undefined) environment[name] ??= value;
   }
-  const log = openLogFile(order.logFile, LIMITS.nodeLog.value);
+  const log = openLogFile(order.logFile, LIMITS.nodeLog.value, order.trouble);
   const child = spawn(process.execPath, ["--enable-source-maps", order.entry], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: environment,

@@ -43,6 +43,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     entry: order.entry,
     environment: order.environment,
     logFile: order.logFile,
+    trouble: order.show,
     message(message) {
       silence = heard(silence);
       if (message.type === "ready") ready();

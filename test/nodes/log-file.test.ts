@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { openLogFile } from "../../nodes/io/log-file.ts";
@@ -32,4 +32,28 @@ test("a log file goes on where it was when it is opened again", async (t) => {
     log.close();
   }
   t.is(readFileSync(path, "utf8"), "onetwo");
+});
+
+test("a log whose directory is away drops what comes, and goes on when it is back, with whole lines", async (t) => {
+  const directory = join(await temporaryDirectory(t), "logs");
+  const path = join(directory, "node.log");
+  const complaints: string[] = [];
+  const log = openLogFile(path, 1_000, (what) => complaints.push(what));
+  log.write(Buffer.from("lost\n"));
+  log.write(Buffer.from("lost too\n"));
+  t.is(log.dropped(), 14);
+  t.is(complaints.length, 1, complaints.join("\n"));
+  mkdirSync(directory);
+  log.write(Buffer.from("kept\n"));
+  t.is(readFileSync(path, "utf8"), "kept\n");
+  // It is away again just as the file is full.
+  log.write(Buffer.from(`${"x".repeat(490)}\n`));
+  renameSync(directory, `${directory}.away`);
+  log.write(Buffer.from(`${"y".repeat(490)}\n`));
+  t.is(log.dropped(), 14 + 491);
+  t.is(complaints.length, 2);
+  renameSync(`${directory}.away`, directory);
+  log.write(Buffer.from("again\n"));
+  t.true(readFileSync(path, "utf8").endsWith("again\n"));
+  log.close();
 });

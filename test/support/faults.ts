@@ -24,7 +24,7 @@ export const PATIENCE_MS = 60_000;
 export const SILENCE = "no reply came in time";
 
 /** The caller's own timeout, told from what the platform answers. */
-export const isSilence = (ended: Ended): boolean => ended.error === "Unavailable" && ended.message === SILENCE;
+export const isSilence = (ended: Pick<Ended, "error" | "message">): boolean => ended.error === "Unavailable" && ended.message === SILENCE;
 
 /** Hears the runs of WORK in an account: number of the call → how often it ran. */
 export async function countRuns(platform: Platform, account = "main"): Promise<Map<number, number>> {

@@ -26,7 +26,7 @@ export interface CodeCacheOptions {
   fetch(digest: string): Promise<Uint8Array>;
   /** Epoch ms. */
   now(): number;
-  /** Told in a sentence when the disk refuses. */
+  /** Told in a sentence when the disk begins to refuse: once until it takes something again. */
   trouble?(message: string): void;
 }
 
@@ -58,9 +58,12 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
   const count = { downloads: 0, downloadedBytes: 0, hits: 0, corrupt: 0, evicted: 0, diskFailures: 0 };
   let fileBytes = 0;
   let temporary = 0;
+  let isRefusing = false;
   const fileOf = (digest: string): string => join(directory, digest);
   const failed = (what: string, thrown: unknown): void => {
     count.diskFailures += 1;
+    if (isRefusing) return;
+    isRefusing = true;
     options.trouble?.(
       `The code cache ${directory} could not ${what}: ${thrown instanceof Error ? thrown.message : String(thrown)}. Code is served from memory.`,
     );
@@ -74,6 +77,7 @@ export async function openCodeCache(options: CodeCacheOptions): Promise<CodeCach
       // Containers see it by hard link.
       await chmod(draft, 0o444);
       await rename(draft, file);
+      isRefusing = false;
     } catch (thrown) {
       await rm(draft, { force: true }).catch(() => undefined);
       throw thrown;

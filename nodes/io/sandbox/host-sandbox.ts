@@ -6,6 +6,7 @@
 import type { Isolation, Sandbox, SandboxedContainer, StartOrder } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { RUNTIMES } from "../../../runtimes/index.ts";
+import { isFull } from "../full-disk.ts";
 import type { Body } from "./body.ts";
 import type { Boots } from "./boots.ts";
 import { Boxes } from "./boxes.ts";
@@ -75,8 +76,18 @@ export class HostSandbox implements Sandbox {
     return (await this.startBody(order, urgent)).container;
   }
 
-  /** The same, with the processes behind the container. */
+  /** The same, with the processes behind the container. Where the disk is full its error is the cause (isFull): callers hear no path of the host. */
   async startBody(order: StartOrder, urgent: boolean): Promise<{ container: Container; body: Body }> {
+    try {
+      return await this.#start(order, urgent);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#parts.log("warn", "the disk is full: a container was not made", { instance: order.instance, error: String(error) });
+      throw new Fault("BootFailed", "the disk of the host is full, and a new container has no room on it", undefined, error);
+    }
+  }
+
+  async #start(order: StartOrder, urgent: boolean): Promise<{ container: Container; body: Body }> {
     if (!INSTANCE.test(order.instance) || !CONTAINER.test(order.container))
       throw new Fault("BootFailed", `Bad name of an instance or container: ${order.instance}/${order.container}.`);
     if (order.network && this.isolation.network === "none")

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import type { RuntimeName, Sandbox } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { isFull } from "../full-disk.ts";
 import { Boots } from "./boots.ts";
 import { Bubblewrap } from "./bubblewrap.ts";
 import { findGaps } from "./gaps.ts";
@@ -45,14 +46,15 @@ export interface SandboxOptions {
 /** First host uid of instances: above what systemd, containers and user databases hand out. */
 const FIRST_UID = 1_900_000_000;
 
-/** Throws BootFailed when the kind does not work here, Conflict when another live agent uses the directory. */
+/** Throws BootFailed when the kind does not work here (isFull: the disk has no room), Conflict when another live agent uses the directory. */
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   if (options.kind === "process") return open("process", options);
   try {
     return await open("bubblewrap", options);
   } catch (error) {
     const fault = Fault.from(error);
-    if (options.kind === "bubblewrap" || fault.name === "Conflict") throw fault;
+    // A full disk says nothing about what works here: isolation is not given up for it.
+    if (options.kind === "bubblewrap" || fault.name === "Conflict" || isFull(error)) throw fault;
     options.log("warn", "bubblewrap does not work here; functions run as plain processes, without isolation", { reason: fault.message });
     return open("process", options);
   }

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Isolation } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
+import { isFull } from "../full-disk.ts";
 import { Box, Fork } from "./body.ts";
 import { noNetwork } from "./gaps.ts";
 import type { HostSandbox } from "./host-sandbox.ts";
@@ -39,6 +40,7 @@ async function probeNetwork(sandbox: HostSandbox): Promise<void> {
     await container.stop();
     if (!own || !CLOSED_LINK.test(routes)) throw new Fault("BootFailed", "a box that was looked at is not closed off");
   } catch (error) {
+    if (isFull(error)) throw error;
     const { isolation } = sandbox;
     const why = Fault.from(error).message.replace(/\.$/, "");
     sandbox.isolation = { ...isolation, network: "none", gaps: [...isolation.gaps, noNetwork(why)] };

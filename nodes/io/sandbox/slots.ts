@@ -1,5 +1,5 @@
 /** Places for instances on this host: each has a directory and, where the agent may, a user id of its own. */
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { StartOrder } from "../../../actors/instance/sandbox.ts";
 import { Fault } from "../../../protocol/errors.ts";
@@ -21,7 +21,7 @@ export class Slots {
     this.#kind = kind;
   }
 
-  /** Makes an instance with its directory. Throws BootFailed when LIMITS.instanceSlots are taken. */
+  /** Makes an instance with its directory. Throws BootFailed when LIMITS.instanceSlots are taken, and what the disk says. */
   take(order: StartOrder): Instance {
     if (this.#taken.size >= LIMITS.instanceSlots.value) throw new Fault("BootFailed", "This host has no room for another instance.");
     // The slot (and uid) that was free for longest, so that nothing of an old instance ever meets a new one.
@@ -31,12 +31,18 @@ export class Slots {
     const uid = this.#firstUid === undefined ? undefined : this.#firstUid + slot;
     const directory = join(this.#runDirectory, "i", `${slot}`);
     const place: Place = { instance: order.instance, directory, uid, network: order.network };
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (uid !== undefined) {
-      chownSync(directory, 0, uid);
-      chmodSync(directory, 0o750);
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      if (uid !== undefined) {
+        chownSync(directory, 0, uid);
+        chmodSync(directory, 0o750);
+      }
+      this.#kind.prepare(place);
+    } catch (error) {
+      // A full disk, most likely: half an instance is none.
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
     }
-    this.#kind.prepare(place);
     this.#taken.add(slot);
     return new Instance(place, slot, order.instanceMb);
   }
