@@ -1,6 +1,6 @@
 /** What operators have: inspect, metrics, top, doctor and the debug bundle, against a platform of real processes. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { unzipSync } from "fflate";
@@ -33,6 +33,13 @@ test.before(async () => {
 });
 test.after.always(async () => {
   await platform.stop();
+});
+
+test.serial("the hosts of one process divide three quarters of the machine's memory", async (t) => {
+  const { hosts } = await platform.fleet();
+  const machine = Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()) / 1024 ** 2;
+  t.is(hosts.length, 2);
+  for (const { memoryMb } of hosts) t.true(Math.abs(memoryMb - (machine * 0.75) / 2) < 2, `${memoryMb} of ${machine}`);
 });
 
 test.serial("inspect shows each role from inside: server, machines, transitions with reasons", async (t) => {
