@@ -2,7 +2,7 @@
  * The canaries of `pilot doctor`: in each runtime that a host offers, a tiny function is deployed, called on every host, through
  * every frontend and over every path, and removed.
  *
- * C1  A check that fails or hangs is a finding, and the others are made all the same.
+ * C1  A check that fails or hangs is a finding, and the others are made all the same, until LIMITS.doctorAll is over. Nodes are proved side by side.
  * C2  Nothing stays: also after Ctrl-C the functions are removed; what a killed doctor left, the next one removes.
  */
 import type { Connected } from "../nodes/io/nats.ts";
@@ -12,6 +12,7 @@ import { DOCTOR_ACCOUNT } from "../protocol/names.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../protocol/runtimes.ts";
 import { checked, type Finding, fail } from "./examine/finding.ts";
 import { type Gateway, PATHS, viaCancel, viaGateway, viaInline, viaLargeBody, walk } from "./examine/paths.ts";
+import type { Presence } from "./examine/presence.ts";
 import { type Canary, proveFrontend, proveHost, proveKeeper } from "./examine/proofs.ts";
 import { Interrupted } from "./failure.ts";
 import type { Host } from "./fleet.ts";
@@ -41,21 +42,30 @@ const STALE_MS = 15 * 60_000;
 const NEXT = "see the logs of the nodes, in <store>/logs";
 
 /** Rejects with Interrupted only, after it has removed what it made. */
-export async function canaries(platform: Connected, patient: Patient, signal: AbortSignal): Promise<Finding[]> {
+export async function canaries(
+  platform: Connected,
+  patient: Patient,
+  presence: Presence,
+  signal: AbortSignal,
+  limitMs: number = LIMITS.doctorAll.value,
+): Promise<Finding[]> {
   const { openPlacer } = await import("../nodes/io/placer.ts");
   const placer = openPlacer(platform);
+  const ports = { placer, presence };
   const found: Finding[] = [];
   const { hosts, frontends, schedulers } = patient;
-  const interrupted = new Promise<never>((_, reject) => {
+  const over = new Fault("Unavailable", `its time of ${limitMs / 1_000} s is over: what is not listed was not looked at`);
+  let timer: NodeJS.Timeout | undefined;
+  const ended = new Promise<never>((_, reject) => {
     if (signal.aborted) reject(new Interrupted("interrupted"));
     else signal.addEventListener("abort", () => reject(new Interrupted("interrupted")), { once: true });
+    timer = setTimeout(() => reject(over), limitMs);
   });
-  interrupted.catch(() => undefined);
-  const unlessInterrupted = async (findings: Promise<Finding[]>): Promise<void> =>
-    void found.push(...(await Promise.race([findings, interrupted])));
+  ended.catch(() => undefined);
+  const unlessEnded = async (findings: Promise<Finding[]>): Promise<void> => void found.push(...(await Promise.race([findings, ended])));
   try {
     await removeStale(platform);
-    await unlessInterrupted(Promise.all(schedulers.map((scheduler) => proveKeeper(placer, scheduler))));
+    await unlessEnded(Promise.all(schedulers.map((scheduler) => proveKeeper(ports, scheduler))));
     const offered = RUNTIME_NAMES.filter((runtime) => hosts.some((host) => Object.hasOwn(host.runtimes, runtime)));
     if (offered.length === 0) found.push(fail("canary", "no host offers a runtime", "see the log of the host"));
     for (const [nth, runtime] of offered.entries()) {
@@ -65,22 +75,23 @@ export async function canaries(platform: Connected, patient: Patient, signal: Ab
       await withFunction(platform, SOURCES[runtime], runtime, order, async ({ version }) => {
         const canary: Canary = { account: DOCTOR_ACCOUNT, name, version: version.version, runtime };
         const able = hosts.filter((host) => Object.hasOwn(host.runtimes, runtime));
+        const others =
+          nth > 0
+            ? []
+            : [
+                ...frontends.map((frontend) => proveFrontend(ports, frontend, canary)),
+                ...patient.gateways.map((gateway) =>
+                  checked(`${gateway.id} passes on`, LIMITS.doctorHost.value, NEXT, () => viaGateway(gateway, canary)),
+                ),
+              ];
         for (let at = 0; at < able.length; at += AT_ONCE)
-          await unlessInterrupted(Promise.all(able.slice(at, at + AT_ONCE).map((host) => proveHost(placer, host, canary))));
-        if (nth === 0) await unlessInterrupted(Promise.all(frontends.map((frontend) => proveFrontend(placer, frontend, canary))));
-        if (nth === 0)
-          await unlessInterrupted(
-            Promise.all(
-              patient.gateways.map((gateway) =>
-                checked(`${gateway.id} passes on`, LIMITS.doctorHost.value, NEXT, () => viaGateway(gateway, canary)),
-              ),
-            ),
-          );
+          await unlessEnded(Promise.all(able.slice(at, at + AT_ONCE).map((host) => proveHost(ports, host, canary))));
+        await unlessEnded(Promise.all(others));
         for (const path of PATHS) {
           if (path.path === "direct" && !patient.direct) continue;
           const limitMs = LIMITS.doctorPath.value + LIMITS.doctorCall.value;
           const step = checked(`${check} ${path.path}`, limitMs, NEXT, () => walk(platform, canary, path, signal));
-          await unlessInterrupted(step.then((finding) => [finding]));
+          await unlessEnded(step.then((finding) => [finding]));
         }
         if (nth > 0) return;
         for (const [path, run] of [
@@ -89,16 +100,21 @@ export async function canaries(platform: Connected, patient: Patient, signal: Ab
           ["inline", () => viaInline(platform, DOCTOR_ACCOUNT, runtime, SOURCES[runtime])],
         ] as const) {
           const step = checked(`${check} ${path}`, LIMITS.doctorCall.value, NEXT, run);
-          await unlessInterrupted(step.then((finding) => [{ ...finding, check: `${check} ${path}` }]));
+          await unlessEnded(step.then((finding) => [{ ...finding, check: `${check} ${path}` }]));
         }
       }).catch((thrown: unknown) => {
         if (thrown instanceof Interrupted) throw thrown;
+        if (thrown === over) throw thrown;
         const fault = Fault.from(thrown);
         found.push(fail(check, `${fault.name}: ${fault.message}`, NEXT));
       });
     }
     return found;
+  } catch (thrown) {
+    if (thrown !== over) throw thrown;
+    return [...found, fail("doctor", over.message, "mend what failed first, and look again; other work on the machines slows it down too")];
   } finally {
+    clearTimeout(timer);
     const { removeAccount } = await import("./contracts.ts");
     // Refused while another doctor is at work, which then removes it.
     await platform.bus.ask(removeAccount, [], { account: DOCTOR_ACCOUNT }).catch(() => undefined);

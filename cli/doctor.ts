@@ -94,6 +94,21 @@ export function judgeHost(host: Host): Finding[] {
   ];
 }
 
+/** Hosts that are not there as they should be: `silent` are counted among the living, `lost` were declared lost and have not come back. */
+export function judgeSilent(silent: readonly string[], lost: readonly { readonly id: string; readonly agoMs: number }[]): Finding[] {
+  return [
+    ...silent
+      .filter((id) => !lost.some((one) => one.id === id))
+      .map((id) => fail(id, "does not answer, though it announced itself a moment ago: it hangs, or has just died", endIt(id))),
+    ...lost.map(({ id, agoMs }) =>
+      fail(id, `was declared lost ${seconds(agoMs)} ago, and has not come back: it hangs, is cut off, or has died`, endIt(id)),
+    ),
+  ];
+}
+
+const endIt = (host: string): string => `see the log of ${host}; end its process if it hangs, and it is started again`;
+const seconds = (ms: number): string => `${Math.max(1, Math.round(ms / 1_000))} s`;
+
 function gapAdvice(kind: string, gap: string): string {
   if (kind !== "process" && gap.includes("--network"))
     return "install or allow what the gap names and start the host again; nothing else needs it";

@@ -238,6 +238,7 @@ export const LIMITS = {
   bootPause: limit(30, "ms", "pause before a boot that nobody waits for"),
   bootRetryMin: limit(100, "ms", "wait before a failed boot is tried again; doubled with each further one"),
   bootRetryMax: limit(10_000, "ms", "longest wait before a failed boot is tried again"),
+  lostHostTold: limit(600_000, "ms", "how long operators hear of a host that was declared lost and has not come back"),
   lostHosts: limit(
     10_000,
     "count",
@@ -358,6 +359,7 @@ export const LIMITS = {
   clientClose: limit(30_000, "ms", "how long a client that closes waits for its open calls, unless it says otherwise"),
   samePress: limit(400, "ms", "a second signal this soon is the same Ctrl-C, passed on by npm or npx, and not the wish to end at once"),
   askAgain: limit(1_500, "ms", "how long a deploy waits for the first answer of a scheduler before it asks once more"),
+  doctorAll: limit(120_000, "ms", "how long doctor looks in all; what it has not come to by then is said not to have been looked at"),
   doctorPing: limit(1_000, "ms", "how long doctor waits for nodes to answer $SRV.PING"),
   doctorCall: limit(20_000, "ms", "how long doctor waits for the answer of its canary, else the check fails"),
   doctorPath: limit(8_000, "ms", "how long doctor calls until a call takes the path that it wants to see, else it says that none did"),

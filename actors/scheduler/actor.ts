@@ -82,7 +82,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
   const classes = new Classes();
   const hosts = new Members(control, clock, (member) => {
     sayGone(log, "host", member);
-    lostHosts.add(member.id, member.epoch);
+    lostHosts.add(member, clock.now());
     fleet.lost(member.id);
     classes.hostLost(member.id, member.epoch);
     grants.hostLost(member.id);
@@ -210,6 +210,7 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
       schedulers,
       gateways,
       leads: (id) => (id === node ? led() : (leads.get(id) ?? [])),
+      lost: () => lostHosts.lately(clock.now()),
       waiting: () => keeper.waiting(),
       classes: () => Object.fromEntries(classes.busy(clock.now()).map((key) => [key, "busy" as const])),
       cancelWaiting: (named) => keeper.cancel(named),

@@ -38,6 +38,8 @@ export interface FleetServicePorts {
   leads(scheduler: string): readonly FunctionClass[];
   waiting(): Record<string, number>;
   classes(): Record<string, FunctionClass>;
+  /** Hosts that were declared lost of late. */
+  lost(): readonly { readonly id: string; readonly agoMs: number }[];
   /** Takes a waiting call out of this scheduler's rooms. */
   cancelWaiting(named: NamedCall): boolean;
   /** Looks a call up in the call log, from about the time it was received. */
@@ -77,7 +79,9 @@ export function serveFleet(ports: FleetServicePorts): Subscription {
             ...(role === "scheduler" && { leads: [...ports.leads(id)] }),
           })),
         );
-        return { hosts: found, silent: ids.filter((id) => !there.has(id)), nodes, waiting: ports.waiting(), classes: ports.classes() };
+        const silent = ids.filter((id) => !there.has(id));
+        const lost = ports.lost().filter(({ id }) => !hosts.has(id));
+        return { hosts: found, silent, lost, nodes, waiting: ports.waiting(), classes: ports.classes() };
       },
       SCHEDULERS,
     ),

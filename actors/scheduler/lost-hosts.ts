@@ -3,14 +3,15 @@
  * count no more: one that comes back is not believed, but told to end, and comes again under a new epoch.
  */
 import { LIMITS } from "../../protocol/limits.ts";
+import type { Member } from "../kit/members.ts";
 
 export class LostHosts {
-  /** Host → its last lost epoch, oldest first. At most LIMITS.lostHosts. */
-  readonly #epochs = new Map<string, string>();
+  /** Host → its last lost epoch, when that was (monotonic), and whether it had been about to leave; oldest first. At most LIMITS.lostHosts. */
+  readonly #epochs = new Map<string, { readonly epoch: string; readonly at: number; readonly left: boolean }>();
 
-  add(host: string, epoch: string): void {
+  add({ id: host, epoch, draining, cordoned }: Member, at: number): void {
     this.#epochs.delete(host);
-    this.#epochs.set(host, epoch);
+    this.#epochs.set(host, { epoch, at, left: draining && cordoned !== true });
     if (this.#epochs.size > LIMITS.lostHosts.value) {
       for (const oldest of this.#epochs.keys()) {
         this.#epochs.delete(oldest);
@@ -20,6 +21,12 @@ export class LostHosts {
   }
 
   has(host: string, epoch: string): boolean {
-    return this.#epochs.get(host) === epoch;
+    return this.#epochs.get(host)?.epoch === epoch;
+  }
+
+  /** Those that were lost in the last LIMITS.lostHostTold without having been about to leave, and how long ago, in ms. */
+  lately(now: number): { readonly id: string; readonly agoMs: number }[] {
+    const lost = [...this.#epochs].filter(([, { left }]) => !left).map(([id, { at }]) => ({ id, agoMs: now - at }));
+    return lost.filter(({ agoMs }) => agoMs <= LIMITS.lostHostTold.value);
   }
 }

@@ -6,9 +6,10 @@ import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
 import { canaries } from "../canary.ts";
 import { localCommand } from "../command.ts";
 import type { Cli } from "../context.ts";
-import { judgeBroker, judgeEdge, judgeHost, judgeProtocols, judgeRoles, worst } from "../doctor.ts";
+import { judgeBroker, judgeEdge, judgeHost, judgeProtocols, judgeRoles, judgeSilent, worst } from "../doctor.ts";
 import { checked, type Finding, fail } from "../examine/finding.ts";
 import { askNodes, judgeNodes } from "../examine/nodes.ts";
+import { type Presence, watchPresence } from "../examine/presence.ts";
 import { judgeStorage } from "../examine/storage.ts";
 import { EXIT, Interrupted } from "../failure.ts";
 import { CONNECTION, JSON_FLAG, on, type Values } from "../flags.ts";
@@ -52,6 +53,7 @@ const blank = (rows: readonly (readonly string[])[]): string[][] => rows.map((ro
 /** Every check that can be made; what cannot be made is a finding. Rejects with Interrupted only. */
 export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Finding[]> {
   const findings: Finding[] = [];
+  let presence: Presence | undefined;
   try {
     const settings = await settingsOf(cli, given);
     await connected(
@@ -65,6 +67,7 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
           ...judgeBroker(view, settings.origin, program),
           judgeEdge(await viewEdge(settings), program?.startsWith("the server") === false),
         );
+        presence = await watchPresence(platform);
         const services = await pingServices(platform, LIMITS.doctorPing.value);
         const { showFleet } = await import("../contracts.ts");
         const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {
@@ -75,14 +78,16 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
         // Nodes of protocol 1 say nothing of themselves.
         const mute = new Set(services.filter(({ protocol }) => protocol < 2).map(({ node }) => node));
         for (const host of fleet?.hosts ?? []) findings.push(...judgeHost(host));
-        for (const host of fleet?.silent ?? []) {
-          findings.push({ check: host, verdict: "warn", detail: "is known and did not answer", next: "see the log of that host" });
-        }
+        findings.push(...judgeSilent(fleet?.silent ?? [], fleet?.lost ?? []));
         findings.push(...(await storage(platform)));
         if (fleet === undefined) return;
         const ids = (role: string): string[] => fleet.nodes.filter((node) => node.role === role).map(({ id }) => id);
         const speaking = (nodes: readonly string[]): string[] => nodes.filter((id) => !mute.has(id));
-        const known = await askNodes(platform, speaking(fleet.nodes.map(({ id }) => id)));
+        // Who has just given no answer is not asked again.
+        const known = await askNodes(
+          platform,
+          speaking(fleet.nodes.map(({ id }) => id)).filter((id) => !fleet.silent.includes(id)),
+        );
         findings.push(...judgeNodes(known));
         const patient = {
           hosts: fleet.hosts,
@@ -93,7 +98,7 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
           direct: view.features.dropsHungClients,
         };
         if (cli.signal.aborted) throw new Interrupted("interrupted");
-        if (!given.offline) findings.push(...(await canaries(platform, patient, cli.signal)));
+        if (!given.offline) findings.push(...(await canaries(platform, patient, presence, cli.signal)));
       },
       true,
     );
@@ -103,6 +108,8 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
     const known = fault.details?.["next"];
     const next = typeof known === "string" ? known : "start it with pilot up, or name it with --server";
     findings.push({ check: findings.length === 0 ? "connection" : "doctor", verdict: "fail", detail: fault.message, next });
+  } finally {
+    await presence?.close();
   }
   return findings;
 }

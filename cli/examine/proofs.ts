@@ -6,6 +6,12 @@ import type { Rung } from "../../protocol/vocabulary.ts";
 import type { Host } from "../fleet.ts";
 import { milliseconds } from "../output.ts";
 import { checked, type Finding, ok, warn } from "./finding.ts";
+import type { Presence } from "./presence.ts";
+
+export interface ProofPorts {
+  readonly placer: Placer;
+  readonly presence: Presence;
+}
 
 /** A deployed canary. */
 export interface Canary {
@@ -20,7 +26,7 @@ const LIMIT_MS = LIMITS.doctorHost.value;
 const CALL_MS = LIMIT_MS - 1_000;
 
 /** Runs the canary on that very host: from a warm instance where there is one, else from one that is booted for it. */
-export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<Finding> {
+export function proveHost({ placer, presence }: ProofPorts, host: Host, canary: Canary): Promise<Finding> {
   const check = `${host.id} runs ${canary.runtime}`;
   const next = `see the log of ${host.id}; pilot inspect ${host.id}`;
   return checked(check, LIMIT_MS, next, async () => {
@@ -42,7 +48,8 @@ export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<F
         by: "keeper" as const,
         reason: "pilot doctor",
       };
-      const answered = await placer.onHost(host.id, call, place, wordBody(word), CALL_MS).catch((thrown: unknown) => {
+      const placed = placer.onHost(host.id, call, place, wordBody(word), CALL_MS);
+      const answered = await presence.while(host.id, placed).catch((thrown: unknown) => {
         const fault = Fault.from(thrown);
         if (fault.details?.["refused"] === undefined) throw fault;
         refused = fault.message;
@@ -61,24 +68,24 @@ export function proveHost(placer: Placer, host: Host, canary: Canary): Promise<F
 }
 
 /** Hands the canary to that very frontend, which finds it a place as ever. */
-export function proveFrontend(placer: Placer, frontend: string, canary: Canary): Promise<Finding> {
+export function proveFrontend({ placer, presence }: ProofPorts, frontend: string, canary: Canary): Promise<Finding> {
   const check = `${frontend} passes on`;
   return checked(check, LIMIT_MS, `see the log of ${frontend}; pilot inspect ${frontend}`, async () => {
     const started = performance.now();
     const word = crypto.randomUUID();
     const call = { account: canary.account, function: canary.name, headers: { "Pilot-Trace": "1" }, receivedAt: Date.now(), waitedMs: 0 };
-    const answered = await placer.viaFrontend(frontend, call, wordBody(word), CALL_MS);
+    const answered = await presence.while(frontend, placer.viaFrontend(frontend, call, wordBody(word), CALL_MS));
     expectWord(answered, word);
     return ok(check, `answered in ${milliseconds(performance.now() - started)}, by ${answered.header("Pilot-Host") ?? "?"}`);
   });
 }
 
 /** Asks that very keeper. */
-export function proveKeeper(placer: Placer, scheduler: string): Promise<Finding> {
+export function proveKeeper({ placer, presence }: ProofPorts, scheduler: string): Promise<Finding> {
   const check = `${scheduler} keeps`;
   return checked(check, LIMIT_MS, `see the log of ${scheduler}; pilot inspect ${scheduler}`, async () => {
     const started = performance.now();
-    await placer.askKeeper(scheduler, CALL_MS);
+    await presence.while(scheduler, placer.askKeeper(scheduler, CALL_MS));
     return ok(check, `its keeper answered in ${milliseconds(performance.now() - started)}`);
   });
 }

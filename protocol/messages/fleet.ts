@@ -99,6 +99,8 @@ export const showFleet = request({
     hosts: Type.Array(HostSchema),
     /** Hosts that were known and did not answer. */
     silent: Type.Array(Type.String()),
+    /** Hosts that this scheduler has declared lost of late, and that have not come back; earlier releases did not say. */
+    lost: Type.Optional(Type.Array(Type.Object({ id: Type.String(), agoMs: Type.Number() }))),
     nodes: Type.Array(
       Type.Object({
         role: Type.String(),

@@ -204,8 +204,13 @@ test.serial("a host that hangs is named by doctor, and everything else is report
       // Its supervisor has ended it by then.
     }
   });
-  const { findings } = JSON.parse((await run).stdout) as { findings: { check: string; verdict: string }[] };
+  const { findings } = JSON.parse((await run).stdout) as { findings: { check: string; verdict: string; detail: string }[] };
   t.is(findings.find((row) => row.check === "host-1 runs node")?.verdict, "ok");
+  // Its watchdog ends it about as fast as its silence is noticed.
+  t.regex(
+    findings.find((row) => row.check === "host-2 runs node" && row.verdict === "fail")?.detail ?? "",
+    /has been silent for|was started anew/,
+  );
   t.true(findings.some((row) => row.check.startsWith("canary node")));
   await until(async () => (await platform.fleet()).hosts.length === 2, "the host's return", 60_000);
 });
