@@ -13,6 +13,8 @@ const PLACE_MS = 20_000;
 export interface ClosedLoad {
   /** Calls that were answered so far. */
   readonly answered: number;
+  /** By the host that ran them, of one call in sixteen. */
+  readonly hosts: ReadonlyMap<string, number>;
   /** No further calls; resolves when each is answered and every run of an answered call was told. */
   stop(): Promise<LoadAccount>;
 }
@@ -24,7 +26,7 @@ export interface LoadAccount {
   readonly lost: readonly string[];
   /** Calls that ran more than once. */
   readonly doubled: readonly number[];
-  /** By path: direct, frontend, keeper. */
+  /** By path: direct, frontend, keeper. Of one call in sixteen. */
   readonly paths: Readonly<Record<string, number>>;
 }
 
@@ -38,6 +40,7 @@ export async function closedLoad(
   const runs = new Map<number, number>();
   const lost: string[] = [];
   const paths: Record<string, number> = {};
+  const hosts = new Map<string, number>();
   const account = { calls: 0, answered: 0 };
   const right: number[] = [];
   let going = true;
@@ -61,7 +64,9 @@ export async function closedLoad(
       if (text === String(n)) right.push(n);
       else lost.push(`call ${n} of ${name} got the answer ${text}`);
       const path = reply.headers["Pilot-Path"] ?? "";
+      const host = reply.headers["Pilot-Host"] ?? "";
       if (traced) paths[path] = (paths[path] ?? 0) + 1;
+      if (traced) hosts.set(host, (hosts.get(host) ?? 0) + 1);
     } catch (thrown) {
       const { name: error, message } = Fault.from(thrown);
       lost.push(`call ${n} of ${name}: ${error}: ${message}`);
@@ -79,6 +84,7 @@ export async function closedLoad(
     get answered() {
       return account.answered;
     },
+    hosts,
     async stop() {
       going = false;
       await Promise.all(running);
