@@ -30,7 +30,10 @@ export interface LoadAccount {
   readonly paths: Readonly<Record<string, number>>;
 }
 
-/** Functions must have TELLS for their code. `hearer` hears the runs; each of `callers` has `lanes` calls under way. */
+/**
+ * Functions must have TELLS for their code. `hearer` hears the runs; each of `callers` has `lanes` calls under way, each lane of the
+ * next function in turn, so that a slow one holds up no other.
+ */
 export async function closedLoad(
   hearer: Connected,
   callers: readonly Connected[],
@@ -53,7 +56,7 @@ export async function closedLoad(
 
   const one = async (caller: Connected, at: number): Promise<void> => {
     const n = ++account.calls;
-    const name = functions[(n + at) % functions.length] ?? "";
+    const name = functions[at % functions.length] ?? "";
     const body = new TextEncoder().encode(JSON.stringify({ n }));
     const traced = n % 16 === 0;
     // On a machine that is busy with other things a boot may take longer than calls wait by themselves.
