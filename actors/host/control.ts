@@ -19,6 +19,7 @@ import type { Pool } from "./pool.ts";
 import type { HostDescription } from "./ports.ts";
 import type { Records } from "./records.ts";
 import type { Runner } from "./runner.ts";
+import type { Slot } from "./slot.ts";
 import type { Slots } from "./slots.ts";
 import type { Supply } from "./supply.ts";
 import type { Versions } from "./versions.ts";
@@ -124,17 +125,21 @@ function cancel({ runner, slots }: ControlPorts, named: ReturnType<typeof cancel
   return false;
 }
 
-/** An account was removed: idle containers of it, those of code inside requests too, have no further use. */
-function forgetAccount({ slots, instances }: ControlPorts, account: string): void {
-  for (const slot of [...slots.all()]) if (slot.account === account) for (const container of [...slot.idle]) instances.discard(container);
+/** An account was removed: containers of it, those of code inside requests too, have no further use. */
+function forgetAccount(ports: ControlPorts, account: string): void {
+  for (const slot of [...ports.slots.all()]) if (slot.account === account) retire(ports, slot);
 }
 
-/** A function was removed: its idle containers have no further use, and its version numbers may come again. */
-function forget({ versions, slots, instances }: ControlPorts, key: string): void {
+/** A function was removed: its containers have no further use, and its version numbers may come again. */
+function forget(ports: ControlPorts, key: string): void {
   const [account = "", name = ""] = key.split(".");
-  versions.forget(account, name);
-  for (const slot of [...slots.all()]) {
-    if (slot.account !== account || slot.function !== name || slot.version === 0) continue;
-    for (const container of [...slot.idle]) instances.discard(container);
-  }
+  ports.versions.forget(account, name);
+  for (const slot of [...ports.slots.all()])
+    if (slot.account === account && slot.function === name && slot.version !== 0) retire(ports, slot);
+}
+
+/** What is idle ends now, what runs or is being made when its last call is over. */
+function retire({ instances }: ControlPorts, slot: Slot): void {
+  slot.isOver = true;
+  for (const container of [...slot.idle]) instances.discard(container);
 }

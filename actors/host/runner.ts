@@ -180,6 +180,7 @@ export class Runner {
       }
       this.expire(next);
     }
+    if (slot.isOver) return this.#ports.discard(container);
     container.state = "idle";
     container.idleSince = now;
     slot.idle.push(container);

@@ -26,6 +26,8 @@ export class Slot {
   readonly memoryMb: number;
   readonly stats: FunctionStats;
   keepAliveMs: number;
+  /** Its function or account was removed: what becomes idle has no further use. */
+  isOver = false;
   /** Least recently used first; the last one is taken. */
   readonly idle: Container[] = [];
   readonly busy = new Set<Container>();

@@ -45,6 +45,19 @@ test("F018 an instance that served an account never becomes warm again", async (
   for (const owners of seen.values()) t.true([...owners].filter((owner) => owner !== null).length <= 1);
 });
 
+test("what runs for a function that was removed ends its container, and the account's hold on the instance, as soon as it is over", async (t) => {
+  const r = await rig(t);
+  const first = r.call("sleep", "warm", "100");
+  await r.clock.advance(50);
+  const behind = r.call("sleep", "hot", "10", { place: { rung: "hot", by: "keeper", queue: true } });
+  await r.settled(r.outside.ask(syncNode, ["h1"], { function: { key: "main.sleep", revision: 9, record: null } }));
+  t.is(r.active.length, 1);
+  await r.clock.advance(150);
+  t.deepEqual([first.reply.body, behind.reply.body], ["slept", "slept"]);
+  t.is(r.active.length, 0);
+  t.deepEqual(r.sandbox.removed, [first.reply.header("Pilot-Instance")]);
+});
+
 test("F021 other pool targets are in force when sync answers: surplus is gone, what is missing boots", async (t) => {
   const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 3 }] });
   t.is(r.instances.length, 3);
