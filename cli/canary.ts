@@ -6,13 +6,13 @@
  * C2  Nothing stays: also after Ctrl-C the functions are removed; what a killed doctor left, the next one removes.
  */
 import type { Connected } from "../nodes/io/nats.ts";
+import type { Presence } from "../nodes/io/presence.ts";
 import { Fault } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { DOCTOR_ACCOUNT } from "../protocol/names.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "../protocol/runtimes.ts";
 import { checked, type Finding, fail } from "./examine/finding.ts";
 import { type Gateway, PATHS, viaCancel, viaGateway, viaInline, viaLargeBody, walk } from "./examine/paths.ts";
-import type { Presence } from "./examine/presence.ts";
 import { type Canary, proveFrontend, proveHost, proveKeeper } from "./examine/proofs.ts";
 import { Interrupted } from "./failure.ts";
 import type { Host } from "./fleet.ts";

@@ -1,5 +1,6 @@
 /** `pilot doctor`: is everything there, how good is it, and does a real call work? */
 import type { Connected } from "../../nodes/io/nats.ts";
+import type { Presence } from "../../nodes/io/presence.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { DOCTOR_ACCOUNT } from "../../protocol/names.ts";
@@ -9,7 +10,6 @@ import type { Cli } from "../context.ts";
 import { judgeBroker, judgeEdge, judgeHost, judgeProtocols, judgeRoles, judgeSilent, worst } from "../doctor.ts";
 import { checked, type Finding, fail } from "../examine/finding.ts";
 import { askNodes, judgeNodes } from "../examine/nodes.ts";
-import { type Presence, watchPresence } from "../examine/presence.ts";
 import { judgeStorage } from "../examine/storage.ts";
 import { EXIT, Interrupted } from "../failure.ts";
 import { CONNECTION, JSON_FLAG, on, type Values } from "../flags.ts";
@@ -67,7 +67,8 @@ export async function examine(cli: Cli, given: Values<typeof flags>): Promise<Fi
           ...judgeBroker(view, settings.origin, program),
           judgeEdge(await viewEdge(settings), program?.startsWith("the server") === false),
         );
-        presence = await watchPresence(platform);
+        const { watchPresence } = await import("../../nodes/io/presence.ts");
+        presence = watchPresence(platform);
         const services = await pingServices(platform, LIMITS.doctorPing.value);
         const { showFleet } = await import("../contracts.ts");
         const fleet = await platform.bus.ask(showFleet, [], {}).catch((thrown: unknown) => {

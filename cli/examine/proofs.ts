@@ -1,12 +1,12 @@
 /** Each node proved by itself: every host runs a call, every frontend passes one on, every keeper answers. */
 import type { PlacedCall, PlacedReply, Placer } from "../../nodes/io/placer.ts";
+import type { Presence } from "../../nodes/io/presence.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Rung } from "../../protocol/vocabulary.ts";
 import type { Host } from "../fleet.ts";
 import { milliseconds } from "../output.ts";
 import { checked, type Finding, ok, warn } from "./finding.ts";
-import type { Presence } from "./presence.ts";
 
 export interface ProofPorts {
   readonly placer: Placer;

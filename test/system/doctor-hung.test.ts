@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import anyTest, { type ExecutionContext, type TestFn } from "ava";
 import { canaries } from "../../cli/canary.ts";
-import { watchPresence } from "../../cli/examine/presence.ts";
+import { watchPresence } from "../../nodes/io/presence.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { inspectNode } from "../../protocol/messages/inspect.ts";
 import { listAccounts, listFunctions } from "../../protocol/messages/registry.ts";
@@ -92,7 +92,7 @@ test("when its time in all is over, doctor says what it has not looked at, and l
   t.timeout(4 * PATIENCE_MS);
   const { hosts } = await platform.fleet();
   const patient = { hosts, frontends: ["frontend-1"], schedulers: ["scheduler-1"], gateways: [], direct: true };
-  const presence = await watchPresence(platform.operator);
+  const presence = watchPresence(platform.operator);
   t.teardown(() => presence.close());
   const findings = await canaries(platform.operator, patient, presence, new AbortController().signal, 500);
   t.is(findings.find((row) => row.check === "scheduler-1 keeps")?.verdict, "ok");

@@ -1,10 +1,13 @@
 /**
- * Who falls silent while doctor looks. A node that hangs keeps its connection, so that nothing ever comes back from it: its announcements
+ * Who falls silent while `pilot doctor` looks. A node that hangs keeps its connection, so that nothing ever comes back from it: its announcements
  * stop, and that is heard long before the time of any check is over.
  */
-import type { Connected } from "../../nodes/io/nats.ts";
+import { Members } from "../../actors/kit/members.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { hostAnnouncement, nodeAnnouncement } from "../../protocol/messages/host.ts";
+import { systemClock } from "./clock.ts";
+import type { Connected } from "./nats.ts";
 
 export interface Presence {
   /** What `work` gives; or rejects with Fault Unavailable as soon as the node has been silent for LIMITS.hostSilence. A node that was never heard cannot fall silent. */
@@ -12,12 +15,7 @@ export interface Presence {
   close(): Promise<void>;
 }
 
-export async function watchPresence({ bus }: Connected): Promise<Presence> {
-  const [{ Members }, { systemClock }, { hostAnnouncement, nodeAnnouncement }] = await Promise.all([
-    import("../../actors/kit/members.ts"),
-    import("../../nodes/io/clock.ts"),
-    import("../../protocol/messages/host.ts"),
-  ]);
+export function watchPresence({ bus }: Pick<Connected, "bus">): Presence {
   const lost = new Map<string, Fault>();
   const waiting = new Set<(node: string) => void>();
   const members = new Members(bus, systemClock, ({ id, draining }) => {
