@@ -64,6 +64,7 @@ export const LIMITS = {
     "count",
     "parts of large bodies of one account that nobody has used yet, sixteen times what its bytes need in whole parts; further ones are Throttled. Each costs memory in every node that stores parts",
   ),
+  bodyLeader: limit(8_000, "ms", "how long a part of a large body waits until its store has a leader again, else Unavailable"),
   bodyLife: limit(3_600_000, "ms", "age at which parts of large bodies go from the broker, unless they were removed after use"),
   largeBodies: limit(
     256 * MiB,

@@ -7,7 +7,9 @@
  *     keeps the part from being stored again. Whatever stays goes after LIMITS.bodyLife.
  * S3  What a replica does not have (yet) is asked of the leader before it is called missing.
  * S4  No account gets more of the store than its share, as far as this node knows what each has (body-watch.ts).
+ * S5  Without a leader (its server died, and another is being elected) a part waits to be stored, up to LIMITS.bodyLeader.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { headers, type NatsConnection, NatsError } from "nats";
 import type { BodyStore, PartStore } from "../../actors/kit/body-store.ts";
 import { Fault } from "../../protocol/errors.ts";
@@ -50,7 +52,7 @@ export function openPartStore(nc: NatsConnection, watch: BodyWatch): PartStore {
         const refusal = watch.refusal(key, bytes.length);
         if (refusal !== undefined) throw refusal;
         try {
-          const { seq } = await js.publish(subject, bytes, { expect: { lastSubjectSequence: 0 } });
+          const { seq } = await whenLed(() => js.publish(subject, bytes, { expect: { lastSubjectSequence: 0 } }));
           watch.stored(key, bytes.length, seq);
         } catch (thrown) {
           const number = thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
@@ -106,6 +108,21 @@ export function openBodyStore(nc: NatsConnection, watch: BodyWatch): BodyStore {
     write: (account, bytes, signal) => writeBody(carrierOf(account), bytes, { signal }),
     drop: (account, { id, parts }) => drop(account, id, parts),
   };
+}
+
+/** S5. Nobody who answers for the stream is told as "no responders", at once. */
+async function whenLed<T>(work: () => Promise<T>): Promise<T> {
+  const end = performance.now() + LIMITS.bodyLeader.value;
+  for (;;) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!(thrown instanceof NatsError) || thrown.code !== "503" || thrown.api_error !== undefined) throw thrown;
+      if (performance.now() > end)
+        throw new Fault("Unavailable", "the store of large bodies has no leader now", { retryAfterMs: 1_000 }, thrown);
+      await pause(LIMITS.storageRetry.value);
+    }
+  }
 }
 
 interface FoundMessage {
