@@ -117,12 +117,12 @@ class Agent implements Host, Life {
   }
 
   held(): Readonly<Record<string, number>> {
-    const { runner, slots, handed, nested, unfinished, bodies } = this.#parts;
+    const { runner, slots, handedRoom, unfinished, bodies } = this.#parts;
     return {
       running: runner.busy.size,
       queuedBytes: slots.bytes.used,
-      handed: handed.size + nested.size,
-      handedBytes: handed.bytes + nested.bytes,
+      handed: handedRoom.size,
+      handedBytes: handedRoom.bytes,
       bodyBytes: bodies.bytes.coming,
       resultBytes: bodies.bytes.going,
       work: unfinished.count,

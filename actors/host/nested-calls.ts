@@ -14,6 +14,7 @@ import type { Bus, Message } from "../kit/bus.ts";
 import type { Clock } from "../kit/ports.ts";
 import type { Counters } from "./counters.ts";
 import type { HandedCalls } from "./handed.ts";
+import type { HandedPlace, HandedRoom } from "./handed-room.ts";
 
 /** What a running function asks for. */
 export interface NestedCall {
@@ -31,7 +32,7 @@ export interface NestedCall {
 }
 
 interface Asking {
-  readonly number: number;
+  readonly place: HandedPlace;
   readonly call: NestedCall;
   readonly receivedAt: number;
   /** Monotonic: until then it may wait for a place. */
@@ -52,6 +53,7 @@ export interface NestedCallsPorts {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly counters: Counters;
+  readonly room: HandedRoom;
   readonly handed: HandedCalls;
   /** It was not placed, and will not be. */
   failed(reply: string, fault: Fault): void;
@@ -60,7 +62,6 @@ export interface NestedCallsPorts {
 export class NestedCalls {
   readonly #ports: NestedCallsPorts;
   readonly #asking = new Map<number, Asking>();
-  #bytes = 0;
 
   constructor(ports: NestedCallsPorts) {
     this.#ports = ports;
@@ -71,29 +72,20 @@ export class NestedCalls {
     return this.#asking.size;
   }
 
-  /** Of their bodies. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Takes responsibility for a call. */
   place(call: NestedCall): void {
-    const { clock, counters, handed, failed } = this.#ports;
-    const { length } = call.body;
-    if (this.size + handed.size >= LIMITS.handedOn.value || this.#bytes + handed.bytes + length > LIMITS.heldBytes.value) {
-      counters.add("handed.full");
-      return failed(call.reply, new Fault("Throttled", "the host holds as many calls as it may", { retryAfterMs: 100 }));
-    }
+    const { clock, room, failed } = this.#ports;
+    const place = room.take(call.body.length);
+    if (place instanceof Fault) return failed(call.reply, place);
     const asking: Asking = {
-      number: handed.nextNumber(),
+      place,
       call: { ...call, body: call.body.slice() },
       receivedAt: clock.epoch(),
       waitUntil: clock.now() + LIMITS.waitForPlace.value,
       hop: 0,
       askAt: 0,
     };
-    this.#bytes += length;
-    this.#asking.set(asking.number, asking);
+    this.#asking.set(place.number, asking);
     this.#ask(asking);
   }
 
@@ -118,7 +110,7 @@ export class NestedCalls {
   notKnown(number: number): void {
     const asking = this.#asking.get(number);
     if (asking === undefined) return;
-    this.#forget(asking);
+    this.#end(asking);
     const { account, function: name, qualifier, headers, chain, body, reply } = asking.call;
     const waitedMs = Math.max(0, this.#ports.clock.epoch() - asking.receivedAt);
     const handed: HandedCall = {
@@ -161,7 +153,7 @@ export class NestedCalls {
       headers,
       receivedAt: asking.receivedAt,
     };
-    const back = SUBJECT.back(host, asking.number, asking.hop, `${notKnownAt}${asking.number}`);
+    const back = SUBJECT.back(host, asking.place.number, asking.hop, `${notKnownAt}${asking.place.number}`);
     bus.send(SUBJECT.desk, joinHead(question, NOTHING), back);
   }
 
@@ -170,7 +162,7 @@ export class NestedCalls {
     if (clock.now() + RETRY_MS > asking.waitUntil) return this.#fail(asking, UNAVAILABLE(why));
     const { hop } = asking;
     clock.after(RETRY_MS, () => {
-      if (this.#asking.get(asking.number) === asking && asking.hop === hop) this.#ask(asking);
+      if (this.#asking.get(asking.place.number) === asking && asking.hop === hop) this.#ask(asking);
     });
   }
 
@@ -183,19 +175,20 @@ export class NestedCalls {
     } catch (thrown) {
       return this.#fail(asking, Fault.from(thrown));
     }
-    this.#forget(asking);
+    this.#asking.delete(asking.place.number);
     counters.add("nested.resolved");
     const waitMs = Math.max(0, Math.min(head.waitMs, asking.waitUntil - clock.now()));
-    handed.placeNested({ ...head, waitMs, chain }, body, reply);
+    handed.placeNested(asking.place, { ...head, waitMs, chain }, body, reply);
   }
 
   #fail(asking: Asking, fault: Fault): void {
-    this.#forget(asking);
+    this.#end(asking);
     this.#ports.failed(asking.call.reply, fault);
   }
 
-  #forget(asking: Asking): void {
-    if (this.#asking.delete(asking.number)) this.#bytes -= asking.call.body.length;
+  #end({ place }: Asking): void {
+    this.#asking.delete(place.number);
+    place.leave();
   }
 }
 

@@ -15,6 +15,7 @@ import { Functions } from "./functions.ts";
 import { Gap } from "./gap.ts";
 import { HandOnTime } from "./hand-on-time.ts";
 import { HandedCalls } from "./handed.ts";
+import { HandedRoom } from "./handed-room.ts";
 import { Instances } from "./instances.ts";
 import { LargeBodies } from "./large-bodies.ts";
 import { Loader } from "./loader.ts";
@@ -65,6 +66,7 @@ export class Parts {
   readonly bodies: LargeBodies;
   readonly requests: Requests;
   readonly handOn = new HandOnTime();
+  readonly handedRoom: HandedRoom;
   readonly handed: HandedCalls;
   readonly nested: NestedCalls;
   readonly instances: Instances;
@@ -105,6 +107,8 @@ export class Parts {
       notKnown: (number) => this.nested.notKnown(number),
       violated: (container, what) => this.instances.violated(container, what),
     });
+    this.handedRoom = new HandedRoom(random, counters);
+    const { handedRoom: room } = this;
     this.handed = new HandedCalls({
       host,
       epoch,
@@ -112,7 +116,7 @@ export class Parts {
       control,
       clock,
       log,
-      random,
+      room,
       replies,
       counters,
       handOn: this.handOn,
@@ -129,6 +133,7 @@ export class Parts {
       bus,
       clock,
       counters,
+      room,
       handed: this.handed,
       failed: (reply, fault) => this.requests.failed(reply, fault),
     });

@@ -186,6 +186,38 @@ test("the owner of a handed call speaks for it when the host that took it dies",
   t.is(sent.reply.error, "InstanceLost");
 });
 
+for (const by of ["host", "keeper"] as const) {
+  test(`a handed call that its keeper had already when it got it again is placed nowhere else: a ${by} has answered or will`, async (t) => {
+    const r = await rig(t);
+    const dies = r.withPlacing("first");
+    await ready(r, "sleep", "150");
+    await r.grant("sleep");
+    r.direct("sleep", "150");
+    const sent = r.direct("sleep", "7");
+    await r.clock.settle();
+    const [kept] = r.toKeeper;
+    t.is(kept?.body, "7");
+    // The host declares its keeper lost, hears one of that name again, and sends the call once more.
+    dies();
+    r.withScheduler("second");
+    await r.clock.advance(200);
+    const again = r.toKeeper[1];
+    t.is(again?.head.call, kept?.head.call);
+    const taken = by === "host" ? { taken: { host: "h2", epoch: "e" } } : {};
+    r.outside.send(again?.reply ?? "", encode({ refused: "duplicate", reason: "it was here before", ...taken }));
+    await r.clock.advance(1_000);
+    t.deepEqual([r.toDesk.length, r.toKeeper.length, sent.replies.length], [0, 2, 0]);
+    t.is(r.counter("handed.reportLost"), 1);
+    await r.clock.advance(LIMITS.hostSilence.value + LIMITS.clockGap.value);
+    // It watches the host that has it; a keeper that has answered leaves nothing to say.
+    t.deepEqual(
+      sent.replies.map(({ error }) => error),
+      by === "host" ? ["InstanceLost"] : [],
+    );
+    t.deepEqual([r.toDesk.length, r.toKeeper.length, r.host.held()["handed"]], [0, 2, 0]);
+  });
+}
+
 test("after a recall the host has left the desk, and what still arrives or waits for the old version goes to a frontend", async (t) => {
   const r = await rig(t);
   r.withDesk();
