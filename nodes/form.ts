@@ -31,6 +31,8 @@ export interface NodeOptions {
   readonly metricsTokenFile?: string;
   /** Where this process shows the metrics of its nodes to Prometheus, as `address:port`; for `metricsTokenFile` where that is given. Default: nowhere. */
   readonly metrics?: string;
+  /** How long an orderly stop waits for running calls, in ms; default LIMITS.drain. */
+  readonly drainMs?: number;
   /** Level of the nodes' logs, which are in a directory `logs`. Default info. */
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** True: every line of the nodes' logs is shown, not only warnings and errors. */
@@ -80,6 +82,7 @@ export function nodePart(order: NodeOrder, place: Place, direct: boolean, option
   };
   return rolePart({
     node,
+    stage: role,
     entry: entry(role),
     environment: roleEnvironment(settings),
     logFile: `${place.logs}/${node}.log`,
@@ -101,7 +104,10 @@ export function hostCount({ hosts = 1 }: NodeOptions): number {
 }
 
 /** Starts the parts under the limits of restarts and drains, and stops them when the signal comes. */
-export function runParts(parts: readonly Part[], { signal, say = (): void => undefined }: NodeOptions): Supervision {
+export function runParts(
+  parts: readonly Part[],
+  { signal, drainMs = LIMITS.drain.value, say = (): void => undefined }: NodeOptions,
+): Supervision {
   const supervision = supervise(parts, {
     policy: {
       most: LIMITS.restarts.value,
@@ -110,8 +116,8 @@ export function runParts(parts: readonly Part[], { signal, say = (): void => und
       delayMaxMs: LIMITS.restartDelayMax.value,
     },
     clock: systemClock,
+    drainMs,
     // A node that has waited for its calls as long as it may still has to end them, and to say so.
-    drainMs: LIMITS.drain.value + LIMITS.drainLeast.value,
     drainLeastMs: LIMITS.drainLeast.value,
     say,
   });

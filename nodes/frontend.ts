@@ -29,8 +29,8 @@ await runRole(async ({ settings, log, calls, control, open }) => {
   );
   return {
     inspected: frontend,
-    async drain() {
-      await frontend.drain();
+    async drain(waitMs) {
+      await frontend.drain(waitMs);
       bodies.stop();
       registry.stop();
     },

@@ -42,9 +42,9 @@ await runRole(async ({ settings, log, calls, control }) => {
         return samples.toRecord();
       },
     },
-    async drain() {
+    async drain(waitMs) {
       presence.drain();
-      await http.stop();
+      await http.stop(waitMs);
       await called.settled();
       presence.stop();
     },

@@ -121,8 +121,8 @@ await runRole(async ({ settings, log, calls, control, open }) => {
   return {
     inspected: host,
     dismissed: host.dismissed,
-    async drain() {
-      await host.drain();
+    async drain(waitMs) {
+      await host.drain(waitMs);
       stored.stop();
       pools.stop();
       await sandbox.close();

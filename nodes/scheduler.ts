@@ -43,10 +43,10 @@ await runRole(async ({ settings, log, calls, control }) => {
   });
   return {
     inspected: scheduler,
-    async drain() {
+    async drain(waitMs) {
       copies.stop();
       await service.stop();
-      await scheduler.drain();
+      await scheduler.drain(waitMs);
       registry.stop();
     },
   };

@@ -111,7 +111,7 @@ export const LIMITS = {
   boot: limit(15_000, "ms", "how long a box may take to boot, else it is killed and BootFailed"),
   load: limit(10_000, "ms", "how long a container may take to load code, else HandlerError"),
   store: limit(30_000, "ms", "how long one chunk of code may take to be stored, else Unavailable"),
-  drain: limit(10_000, "ms", "how long an orderly stop waits for running calls"),
+  drain: limit(10_000, "ms", "how long an orderly stop waits for running calls, unless --drain says otherwise"),
   control: limit(5_000, "ms", "how long a control request waits for its answer"),
   clockGap: limit(1_000, "ms", "an agent that slept longer than this refuses the calls that piled up meanwhile"),
   watchdogSilence: limit(2_000, "ms", "a node whose event loop is silent for this long is killed by its supervisor"),
@@ -326,7 +326,11 @@ export const LIMITS = {
     "how long a node that starts waits for another of its id to answer; one that says nothing is hung, and replaced",
   ),
   idAgain: limit(5_000, "ms", "how often a node tells others of its id, of which there must be none, that it is there"),
-  drainLeast: limit(1_000, "ms", "what each process may take to stop even when the others have used up `drain`, else it is killed"),
+  drainLeast: limit(
+    3_000,
+    "ms",
+    "what the processes of each role may take to end when `drain`, or what was promised to them, is over; then they are killed",
+  ),
   brokerPing: limit(
     1_000,
     "ms",

@@ -58,8 +58,8 @@ export interface FrontendPorts {
 }
 
 export interface Frontend extends Inspected {
-  /** Leaves the desk, waits for the calls it holds (bounded), and ends. */
-  drain(): Promise<void>;
+  /** Leaves the desk, waits for the calls it holds (for `waitMs` at most, by default LIMITS.drain), and ends. */
+  drain(waitMs?: number): Promise<void>;
   /** Named counters of what was dropped, refused or retried. */
   counters(): Readonly<Record<string, number>>;
   readonly lifecycle: Actor<typeof frontendMachine>;
@@ -351,11 +351,11 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
         known: { host: hosts.size, scheduler: schedulers.size },
         isDraining: !lifecycle.getSnapshot().matches("serving"),
       }),
-    async drain() {
+    async drain(waitMs = LIMITS.drain.value) {
       lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
       await Promise.all(intake.map((subscription) => subscription.stop()));
-      const until = clock.now() + LIMITS.drain.value;
+      const until = clock.now() + waitMs;
       while (calls.size + parts.size + preparing > 0 && clock.now() < until)
         await new Promise<void>((resolve) => void clock.after(20, resolve));
       lifecycle.send({ type: "calls.ended" });

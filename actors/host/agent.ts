@@ -36,8 +36,8 @@ class Agent implements Host, Life {
   readonly #parts: Parts;
   readonly #subscriptions: Subscription[];
   readonly #tick;
-  readonly dismissed: Promise<void>;
-  #dismissed: () => void = () => undefined;
+  readonly dismissed: Promise<number>;
+  #dismissed: (waitMs: number) => void = () => undefined;
   #ended: Promise<void> | undefined = undefined;
   #isEnding = false;
   readonly epoch: string;
@@ -85,7 +85,7 @@ class Agent implements Host, Life {
 
   dismiss(waitMs: number): void {
     this.#ended ??= this.#drain(waitMs);
-    this.#dismissed();
+    this.#dismissed(waitMs);
   }
 
   isEnding(): boolean {
@@ -145,8 +145,8 @@ class Agent implements Host, Life {
     });
   }
 
-  drain(): Promise<void> {
-    this.#ended ??= this.#drain(LIMITS.drain.value);
+  drain(waitMs = LIMITS.drain.value): Promise<void> {
+    this.#ended ??= this.#drain(waitMs);
     return this.#ended;
   }
 

@@ -66,10 +66,10 @@ export interface HostOptions {
 export type HostDescription = Static<typeof HostSchema>;
 
 export interface Host extends Inspected {
-  /** Takes nothing new, waits for running calls (LIMITS.drain at most), destroys every instance. Legal twice. */
-  drain(): Promise<void>;
-  /** Resolves when an operator has asked it to drain and not to come back; the drain has begun then. */
-  readonly dismissed: Promise<void>;
+  /** Takes nothing new, waits for running calls (for `waitMs` at most, by default LIMITS.drain), destroys every instance. Legal twice: the first time counts. */
+  drain(waitMs?: number): Promise<void>;
+  /** Resolves when an operator has asked it to drain and not to come back, with how long calls may go on; the drain has begun then. */
+  readonly dismissed: Promise<number>;
   /** Ends everything at once; calls that run are answered InstanceLost. */
   close(): Promise<void>;
   describe(): HostDescription;

@@ -53,7 +53,7 @@ export interface SchedulerOptions {
 export interface Scheduler extends Inspected {
   /** Whom a change of the registry has to reach. */
   live(): { frontends: string[]; schedulers: string[]; hosts: string[] };
-  drain(): Promise<void>;
+  drain(waitMs?: number): Promise<void>;
   /** What it holds of calls now; at rest all are 0. */
   held(): Readonly<Record<string, number>>;
   /** The first waiting call of each function, for how long and why. */
@@ -279,11 +279,11 @@ export function startScheduler(ports: SchedulerPorts, options: SchedulerOptions)
         busyFunctions: classes.busy(clock.now()).length,
         isDraining: !lifecycle.getSnapshot().matches("keeping"),
       }),
-    async drain() {
+    async drain(waitMs = LIMITS.drain.value) {
       lifecycle.send({ type: "drain", reason: "an orderly stop was asked for" });
       announce();
       const released = leadership.drain();
-      const until = clock.now() + LIMITS.drain.value;
+      const until = clock.now() + waitMs;
       while (Object.keys(keeper.waiting()).length > 0 && clock.now() < until)
         await new Promise<void>((resolve) => void clock.after(20, resolve));
       await released;

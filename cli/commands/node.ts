@@ -8,7 +8,7 @@ import { CONNECTION, choice, JSON_FLAG, on, text, value, values } from "../flags
 import { answer, milliseconds, table } from "../output.ts";
 import { connected, settingsOf } from "../platform.ts";
 import { rollCall } from "../roll-call.ts";
-import { idPart, integer, roles, warmth } from "../values.ts";
+import { idPart, integer, roles, timeout, warmth } from "../values.ts";
 
 const run = localCommand({
   brief: "Run nodes on this machine for a broker that runs elsewhere, until Ctrl-C",
@@ -36,6 +36,7 @@ const run = localCommand({
     sandbox: choice(["auto", "bubblewrap", "process"], "how functions are separated; process is no protection"),
     direct: choice(["on", "off"], "hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 at the broker"),
     replicas: value(integer(1, 5), "N", "servers that keep each stream; default: 3 in a cluster of three, else 1"),
+    drain: value(timeout, "DURATION", "how long a stop waits for running calls; default: 10s"),
     http: value(text, "ADDRESS:PORT", "where a gateway listens; default: 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that a gateway asks for; needed beyond the loopback"),
     metricsToken: value(text, "FILE", "file with the token for metrics, of a gateway and of --metrics; needed beyond the loopback"),
@@ -69,6 +70,7 @@ const run = localCommand({
       memoryMb: flags.memory,
       warm: flags.warm === undefined ? undefined : Object.fromEntries(flags.warm.flat()),
       sandbox: flags.sandbox,
+      drainMs: flags.drain,
       direct: flags.direct === undefined ? undefined : flags.direct === "on",
       replicas: flags.replicas,
       http: flags.http,

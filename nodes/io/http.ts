@@ -43,8 +43,8 @@ export interface HttpServer {
   /** `http://127.0.0.1:8080`, with the real port. */
   readonly url: string;
   counters(): Readonly<Record<string, number>>;
-  /** W3, within LIMITS.drain. */
-  stop(): Promise<void>;
+  /** W3. `waitMs`: how long what runs may go on; default LIMITS.drain. */
+  stop(waitMs?: number): Promise<void>;
 }
 
 /** How often Node looks for connections whose headers are overdue. */
@@ -138,11 +138,11 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
   return {
     url: `http://${host}:${port}`,
     counters: () => ({ ...counts, open: open.size, heldBytes: held.bytes }),
-    async stop() {
+    async stop(waitMs = LIMITS.drain.value) {
       isDraining = true;
       const closed = new Promise<void>((resolve) => app.server.close(() => resolve()));
       app.server.closeIdleConnections();
-      await until(() => (open.size === 0 ? true : undefined), LIMITS.drain.value);
+      await until(() => (open.size === 0 ? true : undefined), waitMs);
       for (const { signal } of open) signal.abort(new Fault("Draining", "this gateway is stopping"));
       await until(() => (open.size === 0 ? true : undefined), LIMITS.drainLeast.value / 2);
       app.server.closeAllConnections();

@@ -16,15 +16,17 @@ export type NodeMessage =
   | { readonly type: "beat" }
   /** It cannot go on, and a restart would not help. `name`: of the error, where there is more to say than that; then it holds also for one that ran before. */
   | { readonly type: "fatal"; readonly message: string; readonly name?: "Conflict" | undefined }
-  /** It was asked to stop, by an operator from afar, and is not to be started again. */
+  /** It was asked to stop, by an operator from afar, and has so long for its work. */
+  | { readonly type: "draining"; readonly waitMs: number }
+  /** It has stopped so, and is not to be started again. */
   | { readonly type: "over" }
   /** What it counts, in answer to the question of that number. */
   | { readonly type: "metrics"; readonly number: number; readonly metrics: NodeMetrics };
 
 /** What a supervisor says to its node over IPC. */
 export type SupervisorMessage =
-  /** Finish the work and exit. */
-  { readonly type: "drain" } | { readonly type: "metrics"; readonly number: number };
+  /** Finish the work, within that time, and exit. */
+  { readonly type: "drain"; readonly waitMs: number } | { readonly type: "metrics"; readonly number: number };
 
 export interface RoleOrder {
   /** The compiled entry file. */
@@ -41,8 +43,8 @@ export interface RoleOrder {
 
 export interface RoleProcess {
   readonly pid: number;
-  /** Asks it to finish its work and exit. */
-  drain(): void;
+  /** Asks it to finish its work, within that time, and to exit. */
+  drain(waitMs: number): void;
   kill(): void;
   /** What it counts, without the broker's help. Rejects with Fault Unavailable when it does not answer in the time of the contract, or ends. */
   metrics(): Promise<NodeMetrics>;
@@ -115,7 +117,7 @@ export function startRole(order: RoleOrder): RoleProcess {
   };
   return {
     pid: child.pid ?? 0,
-    drain: () => send({ type: "drain" }),
+    drain: (waitMs) => send({ type: "drain", waitMs }),
     kill: () => void child.kill("SIGKILL"),
     async metrics() {
       const number = ++questions;
@@ -136,6 +138,7 @@ function isNodeMessage(message: unknown): message is NodeMessage {
   if (typeof message !== "object" || message === null || !("type" in message)) return false;
   if (message.type === "fatal") return "message" in message && typeof message.message === "string";
   if (message.type === "metrics") return "number" in message && typeof message.number === "number" && "metrics" in message;
+  if (message.type === "draining") return "waitMs" in message && typeof message.waitMs === "number";
   return message.type === "ready" || message.type === "beat" || message.type === "over";
 }
 

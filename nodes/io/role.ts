@@ -31,12 +31,12 @@ export interface RoleContext {
 
 /** What a role gives back. */
 export interface RunningRole {
-  /** Finishes its work in order. Legal twice. */
-  drain(): Promise<void>;
+  /** Finishes its work in order, what runs within that time. Legal twice. */
+  drain(waitMs: number): Promise<void>;
   /** Whom `pilot inspect` and the metrics ask. */
   readonly inspected?: Inspected;
-  /** Resolves when somebody from afar asked it to stop: the node drains, and is not started again. */
-  readonly dismissed?: Promise<void>;
+  /** Resolves when somebody from afar asked it to stop, with how long it may take: the node drains, and is not started again. */
+  readonly dismissed?: Promise<number>;
 }
 
 /** Runs one role in this process until it is told to drain or its supervisor disappears. */
@@ -108,8 +108,11 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
     await Promise.all([calls, control, ...more].map(({ nc }) => flushed(nc)));
     tell({ type: "ready" });
     log.info("ready");
-    const dismissed = await Promise.race([stop.then(() => false), ...(role.dismissed ? [role.dismissed.then(() => true)] : [])]);
-    await role.drain();
+    const asked = stop.then((waitMs) => ({ waitMs, dismissed: false }));
+    const fromAfar = role.dismissed?.then((waitMs) => ({ waitMs, dismissed: true }));
+    const { waitMs, dismissed } = await Promise.race([asked, ...(fromAfar === undefined ? [] : [fromAfar])]);
+    if (dismissed) tell({ type: "draining", waitMs });
+    await role.drain(waitMs);
     await Promise.all([calls, control, ...more].map((connected) => connected.close()));
     log.info("stopped in order");
     if (dismissed) await new Promise((resolve) => process.send?.({ type: "over" } satisfies NodeMessage, undefined, undefined, resolve));
@@ -119,14 +122,15 @@ export async function runRole(start: (context: RoleContext) => Promise<RunningRo
   }
 }
 
-/** Resolves when the supervisor or an operator asks for an end; a lost supervisor ends the process at once. */
-function stopSignal(): Promise<void> {
+/** Resolves when the supervisor or an operator asks for an end, with how long work may go on, in ms; a lost supervisor ends the process at once. */
+function stopSignal(): Promise<number> {
   return new Promise((resolve) => {
     process.on("message", (message) => {
-      if ((message as { type?: string }).type === "drain") resolve();
+      const { type, waitMs = LIMITS.drain.value } = message as { readonly type?: string; readonly waitMs?: number };
+      if (type === "drain") resolve(waitMs);
     });
     process.on("disconnect", () => process.exit(1));
-    process.on("SIGTERM", () => resolve());
+    process.on("SIGTERM", () => resolve(LIMITS.drain.value));
     // Ctrl-C reaches the whole terminal group: the supervisor decides.
     process.on("SIGINT", () => undefined);
   });

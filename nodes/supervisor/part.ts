@@ -5,6 +5,8 @@ import type { NodeMetrics } from "../../protocol/messages/metrics.ts";
 export interface Part {
   /** Node id, or `broker`. */
   readonly name: string;
+  /** Neighbours of one stage stop together. Default: a stage of its own. */
+  readonly stage?: string;
   /**
    * Starts it and resolves when it is ready. Rejects with a Fault when it ended before; with Hopeless when another attempt
    * would end the same way. `signal`: give up and leave no process.
@@ -18,8 +20,10 @@ export interface RunningPart {
   readonly exited: Promise<string>;
   /** After its end: what to do about it. Absent: start it again. */
   ending?(): Ending;
-  /** Orderly stop; asks only, `exited` tells when it is done. */
-  drain(): void;
+  /** Orderly stop, with so long for what it has under work; asks only, `exited` tells when it is done. */
+  drain(waitMs: number): void;
+  /** How long it may still finish its work, where somebody from afar has asked it to stop and said so; else 0. */
+  promisedMs?(): number;
   kill(): void;
   /** Of a node: what it counts. Rejects with Fault Unavailable when it does not answer. */
   metrics?(): Promise<NodeMetrics>;

@@ -12,6 +12,8 @@ import { plainLine } from "./speak.ts";
 
 export interface RolePart {
   readonly node: string;
+  /** Nodes of one role, which stop together. */
+  readonly stage: string;
   readonly entry: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly logFile: string;
@@ -27,7 +29,7 @@ const TAIL = 12;
 
 /** The part; nothing is started yet. */
 export function rolePart(order: RolePart): Part {
-  return { name: order.node, start: (signal) => startNode(order, signal) };
+  return { name: order.node, stage: order.stage, start: (signal) => startNode(order, signal) };
 }
 
 async function startNode(order: RolePart, signal: AbortSignal) {
@@ -35,6 +37,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
   const tail: string[] = [];
   let fatal: Extract<NodeMessage, { type: "fatal" }> | undefined;
   let over = false;
+  let promisedUntil = Number.NEGATIVE_INFINITY;
   let silenced = false;
   let silence = beginSilence(clock.now());
   let ready = (): void => undefined;
@@ -49,6 +52,7 @@ async function startNode(order: RolePart, signal: AbortSignal) {
       if (message.type === "ready") ready();
       if (message.type === "fatal") fatal = message;
       if (message.type === "over") over = true;
+      if (message.type === "draining") promisedUntil = clock.now() + message.waitMs;
     },
     line(line) {
       const sentence = plainLine(order.node, line);
@@ -88,7 +92,15 @@ async function startNode(order: RolePart, signal: AbortSignal) {
     if (over) return { kind: "over" };
     return fatal?.name === undefined ? { kind: "again" } : { kind: "hopeless", fault: hopeless(order.node, fatal) };
   };
-  return { pid: child.pid, exited, ending, drain: () => child.drain(), kill: () => child.kill(), metrics: () => child.metrics() };
+  return {
+    pid: child.pid,
+    exited,
+    ending,
+    drain: (waitMs: number) => child.drain(waitMs),
+    promisedMs: () => Math.max(0, promisedUntil - clock.now()),
+    kill: () => child.kill(),
+    metrics: () => child.metrics(),
+  };
 }
 
 function hopeless(node: string, { name, message }: Extract<NodeMessage, { type: "fatal" }>): Hopeless {

@@ -1,10 +1,11 @@
 /**
  * Keeps the parts of one local form alive.
  *
- * V1  Parts start in the order given, each when the one before is ready; they stop in reverse.
+ * V1  Parts start in the order given, each when the one before is ready; they stop in reverse, those of one stage together.
  * V2  A part that ends is started again after a growing wait; one that ends too often stops everything, with the reason.
  * V4  A part that was stopped on request from afar stays away, and the others go on; when all have, everything is over.
- * V3  After `stop` or a failure no process of any part is left: what has not ended when the budget is spent is killed.
+ * V3  After `stop` or a failure no process of any part is left: what has not ended when its time is over is killed.
+ * V5  A part that was promised more time from afar has it, and the others lose nothing by that.
  */
 
 import type { Clock } from "../../actors/kit/ports.ts";
@@ -16,8 +17,9 @@ import { Hopeless, type Part, type RunningPart } from "./part.ts";
 export interface SupervisorOptions {
   readonly policy: RestartPolicy;
   readonly clock: Pick<Clock, "now" | "after">;
-  /** For all parts together, in ms; what has not ended when it is spent is killed, but each has `drainLeastMs`. */
+  /** How long work may go on, for all stages together, in ms. */
   readonly drainMs: number;
+  /** What each stage may take beyond that to end and to say so; then it is killed. */
   readonly drainLeastMs: number;
   /** One plain sentence about something that happened. */
   readonly say: (sentence: string) => void;
@@ -46,12 +48,25 @@ interface Kept {
   /** It was stopped on request, and stays away. */
   isOver: boolean;
   /** What it is to do; a part that is only getting ready hears of it as soon as it is. */
-  wish: "run" | "drain" | "kill";
+  wish: "run" | "kill" | { readonly drainMs: number };
+  /** Until it has ended for good. */
+  keeping: Promise<void>;
 }
 
-function obey(one: Kept): void {
-  if (one.wish === "drain") one.running?.drain();
-  if (one.wish === "kill") one.running?.kill();
+function obey({ wish, running }: Kept): void {
+  if (typeof wish === "object") running?.drain(wish.drainMs);
+  if (wish === "kill") running?.kill();
+}
+
+/** Neighbours of one stage, in the order of their start. */
+function stagesOf(kept: readonly Kept[]): Kept[][] {
+  const stages: Kept[][] = [];
+  for (const one of kept) {
+    const last = stages.at(-1);
+    if (one.part.stage !== undefined && last?.[0]?.part.stage === one.part.stage) last.push(one);
+    else stages.push([one]);
+  }
+  return stages;
 }
 
 /** Starts the parts. Returns at once. */
@@ -59,7 +74,15 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
   const { clock, say } = options;
   const stopping = new AbortController();
   let failure: Fault | undefined;
-  const kept: Kept[] = parts.map((part) => ({ part, running: undefined, history: [], wasReady: false, isOver: false, wish: "run" }));
+  const kept: Kept[] = parts.map((part) => ({
+    part,
+    running: undefined,
+    history: [],
+    wasReady: false,
+    isOver: false,
+    wish: "run",
+    keeping: Promise.resolve(),
+  }));
 
   const fail = (fault: Fault): void => {
     failure ??= fault;
@@ -124,14 +147,25 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
     }
   }
 
-  const keeping: Promise<void>[] = [];
+  /** Ends one part in order, with so long for its work, or as long as was promised; gives how long it was. */
+  async function end(one: Kept, waitMs: number): Promise<number> {
+    const promisedMs = one.running?.promisedMs?.() ?? 0;
+    const drainMs = Math.max(waitMs, promisedMs);
+    if (promisedMs > waitMs) say(`${one.part.name} was told to drain, and has ${Math.ceil(promisedMs / 1_000)} s left for that`);
+    const killer = clock.after(drainMs + options.drainLeastMs, () => wish(one, "kill"));
+    if (one.wish === "run") wish(one, { drainMs });
+    await one.keeping;
+    killer.cancel();
+    return drainMs;
+  }
+
   const whenStopping = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
   const started = (async () => {
     for (const one of kept) {
       await Promise.race([
         whenStopping,
         new Promise<void>((nowReady) => {
-          keeping.push(keep(one, nowReady));
+          one.keeping = keep(one, nowReady);
         }),
       ]);
       if (stopping.signal.aborted) return;
@@ -142,13 +176,12 @@ export function supervise(parts: readonly Part[], options: SupervisorOptions): S
     await whenStopping;
     await started;
     let left = options.drainMs;
-    for (const [index, one] of [...kept.entries()].reverse()) {
+    for (const stage of stagesOf(kept).reverse()) {
       const began = clock.now();
-      const killer = clock.after(Math.max(left, options.drainLeastMs), () => wish(one, "kill"));
-      if (one.wish === "run") wish(one, "drain");
-      await keeping[index];
-      killer.cancel();
-      left -= clock.now() - began;
+      const ends = stage.map((one) => end(one, left));
+      const longest = Math.max(...(await Promise.all(ends)));
+      // What somebody was promised is no part of the budget.
+      if (longest <= left) left = Math.max(0, left - (clock.now() - began));
     }
     if (failure !== undefined) throw failure;
   })();

@@ -3,6 +3,7 @@ import test from "ava";
 import { publish } from "../../cli/publish.ts";
 import type { PresentNode } from "../../cli/roll-call.ts";
 import { bundleSource } from "../../nodes/io/bundle/index.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { startCluster } from "../support/cluster.ts";
 import { runCli } from "../support/run-cli.ts";
@@ -52,4 +53,37 @@ test("hosts are listed, cordoned, uncordoned and drained by command; calls that 
   t.is(await call(1), "host-a");
   t.deepEqual(await nodes(), { "scheduler-a": "ready", "frontend-a": "ready", "host-a": "ready" });
   t.is((await runCli(["host", "show", "host-b", "--context", context])).code, 1);
+});
+
+test("a supervisor that is told to stop keeps what was promised: to a host that drains by command, and by --drain", async (t) => {
+  t.timeout(180_000);
+  const cluster = await startCluster(t, { brokers: 1 });
+  await cluster.run(["scheduler", "frontend"], { name: "a" });
+  // Its supervisor would wait for half a second by itself.
+  const promised = await cluster.run(["host"], { name: "b", warm: WARM, drainMs: 500 });
+  const operator = await cluster.operator();
+  await publish(operator, await bundleSource(SLOW, "node"), { account: "main", name: "slow", settings: { class: "rare" } });
+  const caller = await cluster.anonymous();
+  const context = await cluster.context("operator");
+  const busy = async (host: string): Promise<boolean> =>
+    /busy/.test((await runCli(["host", "show", host, "--context", context, "--json"])).stdout);
+  const call = async (ms: number) => {
+    const body = new TextEncoder().encode(JSON.stringify({ ms }));
+    const headers = { "Pilot-Trace": "1", "Pilot-Deadline": "20000" };
+    const reply = await caller.caller.call(SUBJECT.fn("main", "slow"), body, { timeoutMs: 60_000, headers });
+    return { host: reply.headers["Pilot-Host"], error: reply.headers["Pilot-Error"] };
+  };
+  const long = LIMITS.drain.value + LIMITS.drainLeast.value + 3_000;
+  const first = call(long);
+  await until(() => busy("host-b"), "a call that runs on the first", 20_000);
+  const draining = runCli(["host", "drain", "host-b", "--timeout", "1m", "--context", context, "--json"]);
+  await until(async () => /draining/.test((await runCli(["host", "ls", "--context", context, "--json"])).stdout), "it to drain", 20_000);
+  const configured = await cluster.run(["host"], { name: "c", hosts: 2, warm: WARM, drainMs: 60_000 });
+  const second = call(long);
+  await until(async () => (await busy("host-c")) || (await busy("host-c-2")), "a call that runs on the second", 20_000);
+  const stopped = Promise.all([promised.stop(), configured.stop()]);
+  t.deepEqual(await first, { host: "host-b", error: undefined });
+  t.regex((await second).host ?? "", /^host-c/);
+  await stopped;
+  t.is((await draining).code, 0);
 });

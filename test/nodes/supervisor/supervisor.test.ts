@@ -2,7 +2,7 @@
 import test from "ava";
 import { systemClock } from "../../../nodes/io/clock.ts";
 import { until } from "../../../nodes/io/until.ts";
-import { Hopeless, type Part } from "../../../nodes/supervisor/part.ts";
+import { Hopeless, type Part, type RunningPart } from "../../../nodes/supervisor/part.ts";
 import { type Supervision, type SupervisorOptions, supervise } from "../../../nodes/supervisor/supervisor.ts";
 import { Fault } from "../../../protocol/errors.ts";
 
@@ -19,12 +19,14 @@ interface Toy extends Part {
   die(): void;
 }
 
-/** A part that writes down what happens to it. `stubborn`: only `kill` ends it. */
-function toy(name: string, diary: string[], stubborn = false): Toy {
+/** A part that writes down what happens to it. `stubborn`: only `kill` ends it. `more`: of a part that is special. */
+function toy(name: string, diary: string[], stubborn = false, more: Partial<Part> & Pick<Partial<RunningPart>, "promisedMs"> = {}): Toy {
   let pid = 0;
   let end: (how: string) => void = () => undefined;
+  const { promisedMs, ...rest } = more;
   return {
     name,
+    ...rest,
     die: () => end("died"),
     start() {
       diary.push(`${name} starts`);
@@ -41,6 +43,7 @@ function toy(name: string, diary: string[], stubborn = false): Toy {
         exited,
         drain: () => (stubborn ? undefined : finish("drained")),
         kill: () => finish("killed"),
+        ...(promisedMs && { promisedMs }),
       });
     },
   };
@@ -65,6 +68,67 @@ test("what does not drain in its time is killed, and the others still drain", as
   await supervision.ready;
   await supervision.stop();
   t.deepEqual(diary.slice(2), ["b killed", "a drained"]);
+});
+
+test("parts of one stage stop at the same time, after those that stand before them, each with all the time that is left", async (t) => {
+  const diary: string[] = [];
+  const told: number[] = [];
+  const hosts = Array.from({ length: 12 }, (_, nth) => toy(`h${nth}`, diary, true, { stage: "host" }));
+  for (const host of hosts) {
+    const { start } = host;
+    Object.assign(host, {
+      start: async (signal: AbortSignal) => ({
+        ...(await start(signal)),
+        drain(waitMs: number) {
+          told.push(waitMs);
+          // Only the last one's asking lets all of them end.
+          if (told.length === hosts.length) for (const one of hosts) one.die();
+        },
+      }),
+    });
+  }
+  const parts = [toy("f", diary, false, { stage: "frontend" }), ...hosts, toy("g", diary, false, { stage: "gateway" })];
+  const supervision = supervise(parts, { ...OPTIONS, drainMs: 60_000 });
+  await supervision.ready;
+  await supervision.stop();
+  t.deepEqual(diary.slice(parts.length), ["g drained", "f drained"]);
+  t.is(told.length, 12);
+  t.true(
+    told.every((waitMs) => waitMs > 30_000 && waitMs === told[0]),
+    told.join(),
+  );
+});
+
+test("a part that was promised more time from afar has it, and what stops after it has its own", async (t) => {
+  const diary: string[] = [];
+  const said: string[] = [];
+  let waited = 0;
+  let frontendHas = 0;
+  const host = toy("h", diary, true, { stage: "host", promisedMs: () => 30_000 });
+  const frontend = toy("f", diary);
+  const { start } = frontend;
+  const hostEnds = (): void => {
+    waited = 25_000;
+    host.die();
+  };
+  const clock = {
+    now: () => waited,
+    after: (ms: number, action: () => void) => (ms > 20_000 ? systemClock.after(0, hostEnds) : systemClock.after(ms, action)),
+  };
+  frontend.start = async (signal) => {
+    const running = await start(signal);
+    const drain = (waitMs: number): void => {
+      frontendHas = waitMs;
+      running.drain(waitMs);
+    };
+    return { ...running, drain };
+  };
+  const supervision = supervise([frontend, host], { ...OPTIONS, drainMs: 1_000, clock, say: (sentence) => said.push(sentence) });
+  await supervision.ready;
+  await supervision.stop();
+  t.deepEqual(diary.slice(2), ["f drained"]);
+  t.is(frontendHas, 1_000);
+  t.deepEqual(said, ["h was told to drain, and has 30 s left for that"]);
 });
 
 test("a part that dies is started again, and the others are left alone", async (t) => {
