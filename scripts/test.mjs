@@ -99,5 +99,7 @@ function runAva(name, config, own) {
 
 /** What is meant for tests stays: PILOT_TEST_…, PILOT_CHAOS_…, PILOT_UPGRADE_… and PILOT_KEEP_LOGS. */
 function withoutNats(variables) {
-  return Object.fromEntries(Object.entries(variables).filter(([name]) => !/^(NATS_|PILOT_(?!TEST_|CHAOS_|UPGRADE_|KEEP_LOGS$))/.test(name)));
+  return Object.fromEntries(
+    Object.entries(variables).filter(([name]) => !/^(NATS_|PILOT_(?!TEST_|CHAOS_|UPGRADE_|KEEP_LOGS$))/.test(name)),
+  );
 }

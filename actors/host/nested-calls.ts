@@ -1,9 +1,10 @@
 /**
- * Calls of running functions, from the moment they are asked for until a keeper has them.
+ * Calls of running functions, from the moment they are asked for until a keeper or a container has them.
  *
  * N1  The host owns them. A frontend is only asked what the call is, so that the question may be lost, and be repeated; then
  *     HandedCalls keeps the call and speaks for it.
- * N2  Nothing is placed before the answer, and after it by this host alone: asking twice runs nothing twice.
+ * N2  Nothing is placed before the answer, and after it by this host alone: asking twice runs nothing twice. Where a container is
+ *     idle here it runs there (near.ts), else its keeper places it.
  */
 import { decode, joinHead } from "../../protocol/codec.ts";
 import { Fault, isErrorName } from "../../protocol/errors.ts";
@@ -15,6 +16,7 @@ import type { Clock } from "../kit/ports.ts";
 import type { Counters } from "./counters.ts";
 import type { HandedCalls } from "./handed.ts";
 import type { HandedPlace, HandedRoom } from "./handed-room.ts";
+import type { OwnHead } from "./owned-call.ts";
 
 /** What a running function asks for. */
 export interface NestedCall {
@@ -55,6 +57,8 @@ export interface NestedCallsPorts {
   readonly counters: Counters;
   readonly room: HandedRoom;
   readonly handed: HandedCalls;
+  /** Runs it in an idle container of this host; false: there is none. */
+  runHere(head: OwnHead, number: number, body: Uint8Array, reply: string): boolean;
   /** It was not placed, and will not be. */
   failed(reply: string, fault: Fault): void;
 }
@@ -178,7 +182,10 @@ export class NestedCalls {
     this.#asking.delete(asking.place.number);
     counters.add("nested.resolved");
     const waitMs = Math.max(0, Math.min(head.waitMs, asking.waitUntil - clock.now()));
-    handed.placeNested(asking.place, { ...head, waitMs, chain }, body, reply);
+    const own: OwnHead = { ...head, waitMs, chain };
+    if (!this.#ports.runHere(own, asking.place.number, body, reply)) return handed.placeNested(asking.place, own, body, reply);
+    counters.add("nested.here");
+    asking.place.leave();
   }
 
   #fail(asking: Asking, fault: Fault): void {

@@ -21,6 +21,7 @@ import { LargeBodies } from "./large-bodies.ts";
 import { Loader } from "./loader.ts";
 import { Logs } from "./logs.ts";
 import { Losses } from "./losses.ts";
+import { runNear } from "./near.ts";
 import { NestedCalls } from "./nested-calls.ts";
 import { Pool } from "./pool.ts";
 import type { HostOptions, HostPorts } from "./ports.ts";
@@ -135,6 +136,14 @@ export class Parts {
       counters,
       room,
       handed: this.handed,
+      runHere: (head, number, body, reply) =>
+        runNear(
+          { host, epoch, clock, stamp: this.stamp, slots, runner: this.runner, isTaking: () => life.isTaking() },
+          head,
+          number,
+          body,
+          reply,
+        ),
       failed: (reply, fault) => this.requests.failed(reply, fault),
     });
     this.instances = new Instances(

@@ -171,10 +171,11 @@ export class Reports {
 
   #note(call: Call, own: "taken" | "done", placed: "placedTaken" | "placedDone"): void {
     const { head, placer } = call;
-    if (head === undefined) return;
+    // Who has no placer is this host's own.
+    if (head === undefined || placer === undefined) return;
     const batch = this.#of(head.owner);
     batch[own].push(head.number);
-    if (placer !== undefined && placer.node !== head.owner) this.#of(placer.node)[placed].push(placer.number);
+    if (placer.node !== head.owner) this.#of(placer.node)[placed].push(placer.number);
     // Until it is told, the death of this host would have the call run again elsewhere.
     this.#arm(own === "taken" || head.place?.by === "keeper");
     if (batch[own].length >= BATCH && this.#ports.control.connected) this.flush();

@@ -43,6 +43,32 @@ test("a nested call is asked of a frontend and goes to its keeper with its chain
   t.is(sent.reply.body, "ok answer");
 });
 
+test("a nested call runs in an idle container of its caller's host, once, and no keeper hears of it; where none is idle its keeper places it", async (t) => {
+  const asks = tries(async (context, body) => text(await context.call("sleep", bytesOf(body))));
+  const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] }, { asks });
+  r.withPlacing();
+  r.call("sleep", "warm", "10");
+  await r.clock.advance(100);
+  const near = r.call("asks", "warm", "100");
+  await r.clock.settle();
+  t.deepEqual([near.replies.length, r.asked.length, r.toKeeper.length, r.counter("nested.here")], [0, 1, 0, 1]);
+  // That container is busy now.
+  const far = r.call("asks", "own", "100");
+  await r.clock.settle();
+  t.deepEqual([r.asked.length, r.toKeeper.length], [2, 1]);
+  r.outside.send(inboxOf(r.toKeeper[0]), bytesOf("from afar"));
+  await r.clock.advance(200);
+  t.is(near.reply.body, "ok slept");
+  t.is(far.reply.body, "ok from afar");
+  const runs = r.records.filter(({ function: name, path }) => name === "sleep" && path === "frontend");
+  t.deepEqual(
+    runs.map(({ rung, reason, attempt }) => [rung, reason, attempt]),
+    [["hot", "an idle container is where its caller runs", 1]],
+  );
+  // Only the one of which no host has been heard is still held.
+  t.is(r.host.held()["handed"], 1);
+});
+
 test("an error of a nested call arrives by its name; one of which no frontend hears is Unavailable when it has waited for one", async (t) => {
   const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] }, { caller, caller2: caller });
   const alone = r.call("caller2", "warm", "other", { timeoutMs: 10_000 });
