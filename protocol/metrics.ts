@@ -92,8 +92,7 @@ export const LIMIT_HITS: Readonly<Record<string, keyof typeof LIMITS>> = {
   "clock.lost": "hostSilence",
   "grants.expired": "grantLife",
   "containers.reclaimed": "keepAlive",
-  "failed.PayloadTooLarge": "brokerPayload",
-  "failed.ChainTooDeep": "chainDepth",
+  connectionsDropped: "httpConnections",
 };
 
 /** The counter of the limit that a fault says was hit (its detail `limit`), undefined for any other fault. */

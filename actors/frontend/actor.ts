@@ -165,7 +165,7 @@ export function startFrontend(ports: FrontendPorts, node: string): Frontend {
   };
 
   const admit = (request: Request) => {
-    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLargeFor(request.body.length));
+    if (request.body.length > BODY_LIMIT) throw new Fault("PayloadTooLarge", tooLargeFor(request.body.length), { limit: "brokerPayload" });
     if (request.options.bodyRef !== undefined && request.body.length > 0)
       throw new Fault("BadRequest", "a call with a Pilot-Body header has no body of its own");
     if (request.options.bodyRef !== undefined) largeBodiesMayGo();

@@ -62,7 +62,8 @@ export class BodyParts {
     const { account: name, verb, id, part } = target;
     const most = LIMITS.bodyPart.value;
     if (verb === "put" && (body.length === 0 || body.length > most)) {
-      throw new Fault(body.length === 0 ? "BadRequest" : "PayloadTooLarge", `a part of a body has 1 to ${most} bytes, not ${body.length}`);
+      const text = `a part of a body has 1 to ${most} bytes, not ${body.length}`;
+      throw body.length === 0 ? new Fault("BadRequest", text) : new Fault("PayloadTooLarge", text, { limit: "bodyPart" });
     }
     const account = this.#ports.account(name);
     if (account === undefined) throw new Fault("NotFound", `there is no account ${name}`);

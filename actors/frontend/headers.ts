@@ -30,7 +30,8 @@ export function readCallHeaders(names: readonly string[], value: (name: string) 
       continue;
     }
     if (!lower.startsWith("pilot-")) continue;
-    if (++count > LIMITS.callHeaders.value) throw new Fault("BadHeader", `more than ${LIMITS.callHeaders.value} Pilot- headers`);
+    if (++count > LIMITS.callHeaders.value)
+      throw new Fault("BadHeader", `more than ${LIMITS.callHeaders.value} Pilot- headers`, { limit: "callHeaders" });
     switch (BY_LOWER_CASE.get(lower)) {
       case "Pilot-Trace":
         options.trace = text === "1" || text === "true";

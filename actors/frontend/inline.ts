@@ -19,6 +19,7 @@ export function readInline(subject: string, body: Uint8Array): { account: string
     throw new Fault(
       "PayloadTooLarge",
       `the source has ${request.code.length} characters, at most ${LIMITS.inlineSource.value} are allowed in a request; deploy it instead`,
+      { limit: "inlineSource" },
     );
   }
   return { account, request };

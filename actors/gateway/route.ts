@@ -14,7 +14,8 @@ export interface CallRoute {
  * for what is no name, BadRequest for a query, which no function would see.
  */
 export function readCallRoute(url: string): CallRoute {
-  if (url.length > LIMITS.httpPath.value) throw new Fault("BadRequest", `the path is longer than ${LIMITS.httpPath.value} bytes`);
+  if (url.length > LIMITS.httpPath.value)
+    throw new Fault("BadRequest", `the path is longer than ${LIMITS.httpPath.value} bytes`, { limit: "httpPath" });
   const query = url.indexOf("?");
   const path = query < 0 ? url : url.slice(0, query);
   const [first, tree, account, target, ...rest] = path.split("/").map(decoded);

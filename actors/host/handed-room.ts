@@ -40,8 +40,9 @@ export class HandedRoom {
 
   /** A place for a call with so many bytes, or why there is none. */
   take(bytes: number): HandedPlace | Fault {
-    if (this.#size >= LIMITS.handedOn.value || this.#bytes + bytes > LIMITS.heldBytes.value) {
-      this.#counters.add("handed.full");
+    const isCrowded = this.#size >= LIMITS.handedOn.value;
+    if (isCrowded || this.#bytes + bytes > LIMITS.heldBytes.value) {
+      this.#counters.add(isCrowded ? "handed.full" : "limit.heldBytes");
       return new Fault("Throttled", "the host holds as many calls as it may", { retryAfterMs: 100 });
     }
     this.#size++;

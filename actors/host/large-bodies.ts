@@ -50,6 +50,7 @@ export class LargeBodies {
     const control = new AbortController();
     const { signal } = control;
     const place = this.#coming.wait(account, ref.bytes);
+    if (place.isWaiting) counters.add("limit.largeBodies");
     const timer = clock.after(LIMITS.bodyWait.value, () => control.abort(this.#hit(late("read"))));
     const end = (): void => {
       timer.cancel();
@@ -133,7 +134,7 @@ class Room {
   }
 
   /** Waits for room; whoever came first and fits goes first. `granted` never rejects; it stays open when it was left before. */
-  wait(account: string, bytes: number): { readonly granted: Promise<void>; leave(): void } {
+  wait(account: string, bytes: number): { readonly granted: Promise<void>; readonly isWaiting: boolean; leave(): void } {
     let leave: (() => void) | undefined;
     let waiting: Waiting | undefined;
     const granted = new Promise<void>((resolve) => {
@@ -150,6 +151,7 @@ class Room {
     });
     return {
       granted,
+      isWaiting: waiting !== undefined,
       leave: () => {
         if (waiting !== undefined) this.#waiting.delete(waiting);
         leave?.();

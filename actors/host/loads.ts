@@ -35,7 +35,11 @@ export class Loads {
     container.rung = provision.told;
     container.coldCause = provision.coldCause;
     const timer = this.#ports.clock.after(LIMITS.load.value, () => {
-      this.fail(container, new Fault("HandlerError", `the function took longer than ${LIMITS.load.value} ms to load`), undefined);
+      this.fail(
+        container,
+        new Fault("HandlerError", `the function took longer than ${LIMITS.load.value} ms to load`, { limit: "load" }),
+        undefined,
+      );
     });
     this.#loading.set(container, { provision, timer });
     // Cpu in the same ratio as memory (F060).

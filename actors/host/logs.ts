@@ -56,7 +56,8 @@ export class Logs {
     if (call) {
       const left = LIMITS.logPerCall.value - call.logBytes;
       call.logBytes += payload.length;
-      if (left < 0) return this.#counters.add("logs.dropped");
+      if (payload.length > left) this.#counters.add("limit.logPerCall");
+      if (left < 0) return this.#counters.add("logs.overCall");
       if (payload.length > left) {
         payload = payload.subarray(0, left);
         cut = true;
@@ -104,6 +105,7 @@ export class Logs {
       kept = { account: slot.account, name, lines: [] };
       this.#lines.set(key, kept);
     }
+    if (text.length > LIMITS.logLine.value) this.#counters.add("limit.logLine");
     kept.lines.push({
       call: call?.id ?? "",
       version: slot.version,

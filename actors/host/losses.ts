@@ -42,6 +42,8 @@ export class Losses {
     const { counters, runner, slots, isEnding } = this.#ports;
     const { slot } = provision;
     counters.add(`unmade.${fault.name}`);
+    // Of boots each was counted when it failed.
+    if (fault.name !== "BootFailed") counters.hit(fault);
     // Its instance was lost under it, which says nothing about the next one.
     if (fault.name === "InstanceLost" && !isEnding()) this.#replace(slot, undefined, fault);
     if (slot.containers === 0) for (const call of slot.takeOut(() => true)) runner.failMapped(call, fault, stack);

@@ -52,6 +52,7 @@ export class Outcomes {
   #large(call: Call, payload: Uint8Array): void {
     const bytes = payload.length;
     if (bytes > LIMITS.largeBody.value || !canRedeem(call.reply)) {
+      this.#ports.counters.add(bytes > LIMITS.largeBody.value ? "limit.largeBody" : "limit.brokerPayload");
       const advice = `pilot invoke and the client of this package take up to ${LIMITS.largeBody.value}; for others the function stores the data and returns a reference`;
       return this.fail(
         call,

@@ -101,6 +101,7 @@ export class Replies {
   #keep(reply: string, body: Uint8Array, headers: Record<string, string> | undefined): void {
     if (this.#late.length >= LIMITS.lateReplies.value || this.#lateBytes + body.length > LIMITS.lateReplyBytes.value) {
       this.#counters.add("replies.dropped");
+      if (this.#late.length < LIMITS.lateReplies.value) this.#counters.add("limit.lateReplyBytes");
       return;
     }
     this.#counters.add("replies.late");

@@ -94,7 +94,9 @@ export class Requests {
           this.#data(container, call, frame, asked);
       }
     } catch (thrown) {
-      this.#refuse(container, frame.id, Fault.from(thrown));
+      const fault = Fault.from(thrown);
+      this.#ports.counters.hit(fault);
+      this.#refuse(container, frame.id, fault);
     }
   }
 
@@ -117,7 +119,7 @@ export class Requests {
     }
     const chain = [...(call.head?.chain ?? []), `${account}.${call.slot.function}`];
     if (chain.length > LIMITS.chainDepth.value)
-      throw new Fault("ChainTooDeep", `functions call each other more than ${LIMITS.chainDepth.value} deep`);
+      throw new Fault("ChainTooDeep", `functions call each other more than ${LIMITS.chainDepth.value} deep`, { limit: "chainDepth" });
     const key = `${account}.${name}`;
     const ancestors = chain.filter((above) => above === key).length;
     const cap = name === call.slot.function ? (call.head?.containers ?? call.grant?.containers) : undefined;
@@ -233,6 +235,7 @@ export class Requests {
       throw new Fault(
         "BadRequest",
         `a subject is 1 to ${LIMITS.publishSubject.value} printable characters: words with dots between, without * and >`,
+        subject.length > LIMITS.publishSubject.value ? { limit: "publishSubject" } : undefined,
       );
     this.#ports.bus.send(SUBJECT.pub(call.slot.account, subject), payload);
   }
@@ -243,6 +246,7 @@ export class Requests {
       throw new Fault(
         "BadRequest",
         `a key is 1 to ${LIMITS.dataKey.value} of a-z, A-Z, 0-9 and -/_=. without a dot at either end or two in a row`,
+        key.length > LIMITS.dataKey.value ? { limit: "dataKey" } : undefined,
       );
     }
     container.requests++;

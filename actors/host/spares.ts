@@ -138,6 +138,7 @@ export class Spares {
     if (this.#isOver(instance)) return;
     instance.failures++;
     this.#ports.counters.add("boot.failed");
+    this.#ports.counters.hit(fault);
     this.#ports.log.warn("a container did not boot", {
       instance: instance.id,
       runtime: instance.runtime,
@@ -148,6 +149,7 @@ export class Spares {
     if (first && instance.waiting.length > instance.booting) {
       first.attempts++;
       if (first.attempts >= LIMITS.bootAttempts.value) {
+        this.#ports.counters.add("limit.bootAttempts");
         instance.waiting.shift();
         this.#ports.unmade(instance, first, fault.name === "BootFailed" ? fault : new Fault("BootFailed", fault.message));
       }

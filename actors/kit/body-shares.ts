@@ -31,16 +31,32 @@ interface Share {
   readonly marks: Map<number, number>;
 }
 
+/** What one account may have. */
+export interface BodyShare {
+  readonly bytes: number;
+  /** Parts that are there. */
+  readonly parts: number;
+  /** Those, and marks of removed ones. */
+  readonly messages: number;
+}
+
 const MINUTE_MS = 60_000;
+const MOST: BodyShare = {
+  bytes: LIMITS.accountBodies.value,
+  parts: LIMITS.accountBodyPartsHeld.value,
+  messages: LIMITS.accountBodyParts.value,
+};
 
 export class BodyShares {
   readonly #clock: Pick<Clock, "epoch">;
+  readonly #most: BodyShare;
   /** The oldest come first. */
   readonly #live = new Map<string, Live>();
   readonly #shares = new Map<string, Share>();
 
-  constructor(clock: Pick<Clock, "epoch">) {
+  constructor(clock: Pick<Clock, "epoch">, most: BodyShare = MOST) {
     this.#clock = clock;
+    this.#most = most;
   }
 
   /** In the order in which they came into the store. The same part again changes nothing. */
@@ -61,7 +77,7 @@ export class BodyShares {
   }
 
   /** What an account has now. */
-  of(account: string): { readonly bytes: number; readonly parts: number; readonly messages: number } {
+  of(account: string): BodyShare {
     this.#expire();
     const share = this.#shares.get(account);
     if (share === undefined) return { bytes: 0, parts: 0, messages: 0 };
@@ -84,11 +100,10 @@ export class BodyShares {
         retryAfterMs: 1_000,
         limit,
       });
-    const most = LIMITS.accountBodies.value;
-    if (has.bytes + bytes > most) return refused("accountBodies", `${has.bytes} bytes of ${most} in the store of large bodies`);
-    if (has.parts >= LIMITS.accountBodyPartsHeld.value)
-      return refused("accountBodyPartsHeld", `${has.parts} parts in the store of large bodies`);
-    if (has.messages < LIMITS.accountBodyParts.value) return undefined;
+    const most = this.#most;
+    if (has.bytes + bytes > most.bytes) return refused("accountBodies", `${has.bytes} bytes of ${most.bytes} in the store of large bodies`);
+    if (has.parts >= most.parts) return refused("accountBodyPartsHeld", `${has.parts} parts in the store of large bodies`);
+    if (has.messages < most.messages) return undefined;
     return refused("accountBodyParts", `${has.messages} parts, used ones counted, in the store of large bodies`);
   }
 

@@ -14,7 +14,8 @@ export class SingleFlight<T> {
   run(key: string, work: () => Promise<T>): Promise<T> {
     const flight = this.#flights.get(key);
     if (flight) return flight;
-    if (this.#flights.size >= this.#most) return Promise.reject(new Fault("Throttled", `${this.#most} names are being read already`));
+    if (this.#flights.size >= this.#most)
+      return Promise.reject(new Fault("Throttled", `${this.#most} names are being read already`, { limit: "registryReads" }));
     const begun = work().finally(() => this.#flights.delete(key));
     this.#flights.set(key, begun);
     return begun;

@@ -190,8 +190,9 @@ export class Keeper {
     }
     if (!this.#ports.tenure.keeps(`${head.account}.${head.function}`)) return this.#answers.giveBack(back, NOT_OURS);
     const waiting = this.#rooms.waiting.get(`${head.account}.${head.function}`) ?? 0;
-    if (waiting >= LIMITS.waitingCalls.value || this.#held.bytes + body.length > LIMITS.waitingBytes.value) {
-      this.#ports.count("roomFull");
+    const isCrowded = waiting >= LIMITS.waitingCalls.value;
+    if (isCrowded || this.#held.bytes + body.length > LIMITS.waitingBytes.value) {
+      this.#ports.count(isCrowded ? "roomFull" : "limit.waitingBytes");
       return this.#answers.refuse(head, reply, throttled("the waiting room is full"));
     }
     const call = keptCall(head, body, { number: this.#next++, back, reply, needs, now: this.#ports.clock.now() });
@@ -237,8 +238,10 @@ export class Keeper {
       // Its owner has answered by now, or is about to.
       this.#ports.count("late");
       this.#held.release(call);
-    } else if (late > 0 || call.attempt > LIMITS.attempts.value) this.#refuse(call, throttled(`no host took the call: ${call.reason}`));
-    else this.#rooms.putBack(call);
+    } else if (late > 0 || call.attempt > LIMITS.attempts.value) {
+      if (late <= 0) this.#ports.count("limit.attempts");
+      this.#refuse(call, throttled(`no host took the call: ${call.reason}`));
+    } else this.#rooms.putBack(call);
   }
 
   #giveAllBack(): void {

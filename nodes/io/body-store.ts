@@ -57,7 +57,8 @@ export function openPartStore(nc: NatsConnection, watch: BodyWatch): PartStore {
         } catch (thrown) {
           const number = thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
           if (number === STORE_FAILED) {
-            throw new Fault("Throttled", "the store of large bodies is full", { retryAfterMs: 1_000, limit: "bodiesKept" }, thrown);
+            const limit = /messages/.test((thrown as NatsError).message) ? "bodyPartsKept" : "bodiesKept";
+            throw new Fault("Throttled", "the store of large bodies is full", { retryAfterMs: 1_000, limit }, thrown);
           }
           if (number !== WRONG_LAST_SEQUENCE) throw thrown;
           const there = await find(subject);
@@ -87,7 +88,7 @@ export function openPartStore(nc: NatsConnection, watch: BodyWatch): PartStore {
 export function openBodyStore(nc: NatsConnection, watch: BodyWatch): BodyStore {
   const store = openPartStore(nc, watch);
   // What is on its way to the host lies in the broker, which keeps only so much for one connection.
-  const gate = openGate("parts of large bodies", LIMITS.bodyParts.value, LIMITS.bodyPartsWaiting.value);
+  const gate = openGate("parts of large bodies", LIMITS.bodyParts.value, LIMITS.bodyPartsWaiting.value, "bodyPartsWaiting");
   const drop = (account: string, id: string, parts: number): void => {
     if (nc.isClosed()) return;
     try {

@@ -7,7 +7,7 @@
  * W2  What this node stored counts at once, unless the watch has told of it already.
  */
 import { consumerOpts, type JetStreamSubscription, type NatsConnection } from "nats";
-import { BodyShares } from "../../actors/kit/body-shares.ts";
+import { type BodyShare, BodyShares } from "../../actors/kit/body-shares.ts";
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -28,9 +28,9 @@ export interface BodyWatch {
   stop(): void;
 }
 
-/** Begins to follow; never rejects: as long as the store cannot be followed, its picture is the last one, or empty. */
-export function watchBodies(nc: NatsConnection, log: Log): BodyWatch {
-  let shares = new BodyShares(systemClock);
+/** Begins to follow; never rejects: as long as the store cannot be followed, its picture is the last one, or empty. `most`: of one account. */
+export function watchBodies(nc: NatsConnection, log: Log, most?: BodyShare): BodyWatch {
+  let shares = new BodyShares(systemClock, most);
   let told = 0;
   let stopped = false;
   let current: JetStreamSubscription | undefined;
@@ -40,7 +40,7 @@ export function watchBodies(nc: NatsConnection, log: Log): BodyWatch {
     const messages = await nc.jetstream({ timeout: LIMITS.control.value }).subscribe(`${CHUNKS}>`, options);
     current = messages;
     if (stopped) messages.unsubscribe();
-    const next = new BodyShares(systemClock);
+    const next = new BodyShares(systemClock, most);
     if ((await messages.consumerInfo()).num_pending === 0) shares = next;
     for await (const { subject, seq, headers, info } of messages) {
       const bytes = Number(headers?.get("Nats-Msg-Size") ?? 0);

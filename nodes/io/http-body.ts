@@ -151,7 +151,7 @@ async function* piecesOf(
   }
 }
 
-const tooSlow = (): Fault => new Fault("BadRequest", "the body came too slowly");
+const tooSlow = (): Fault => new Fault("BadRequest", "the body came too slowly", { limit: "httpBodyPause" });
 const gone = (): Fault => new Fault("Cancelled", "the client closed the connection within the body");
 const tooLarge = (): Fault =>
   new Fault("PayloadTooLarge", `the body has more than ${LIMITS.largeBody.value} bytes`, {

@@ -67,7 +67,7 @@ export class Exchange implements HttpRequest {
   hold(bytes: number): void {
     if (this.signal.aborted) throw this.signal.reason;
     if (this.#all.bytes + bytes > LIMITS.httpBytes.value)
-      throw new Fault("Throttled", "this gateway holds as many bytes as it may", { retryAfterMs: 500 });
+      throw new Fault("Throttled", "this gateway holds as many bytes as it may", { retryAfterMs: 500, limit: "httpBytes" });
     this.#count(bytes);
   }
 
@@ -91,6 +91,7 @@ export class Exchange implements HttpRequest {
       if (isStream(body)) body.close();
       throw new Fault("Throttled", "the function has run, and this gateway holds as many bytes as it may: its result is lost", {
         retryAfterMs: 500,
+        limit: "httpBytes",
         next: "Call again if running twice does no harm, with fewer large results at a time.",
       });
     }

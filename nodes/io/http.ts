@@ -13,6 +13,7 @@ import { faultReply, type HttpReply, Refusal } from "../../actors/gateway/reply.
 import type { Log } from "../../actors/kit/ports.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { limitCounter } from "../../protocol/metrics.ts";
 import { openBodyReader } from "./http-body.ts";
 import { Exchange, type Held, type HttpRequest } from "./http-exchange.ts";
 import { sendReply } from "./http-send.ts";
@@ -77,7 +78,7 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
   const admit = (route: HttpRoute | undefined, raw: IncomingMessage): HttpRoute => {
     if (isDraining) throw new Fault("Draining", "this gateway is stopping");
     if (open.size > LIMITS.httpRequests.value)
-      throw new Fault("Throttled", "this gateway serves as many requests as it may", { retryAfterMs: 1_000 });
+      throw new Fault("Throttled", "this gateway serves as many requests as it may", { retryAfterMs: 1_000, limit: "httpRequests" });
     if (route?.isOpen !== true) {
       const asked = route?.token ?? token;
       if (asked === undefined) refuseBrowsers(raw.headers);
@@ -104,6 +105,9 @@ export async function openHttp({ address, token, routes, log }: HttpOptions): Pr
       reply = refusalReply(thrown, log);
       if (!response.destroyed) exchange.keep(reply, true);
       count(`failed.${thrown instanceof Refusal ? thrown.status : Fault.from(thrown).name}`);
+      // What a reply says of limits elsewhere was counted there.
+      const limit = limitCounter(Fault.from(thrown));
+      if (limit?.startsWith("limit.http")) count(limit);
     }
     sendReply(raw, response, reply, isDraining);
   };

@@ -1,6 +1,7 @@
 /** The Bucket port on a real broker: what the memory bucket promises, and what only a real one can break. */
 import test, { type ExecutionContext } from "ava";
 import { connect, type NatsConnection } from "nats";
+import type { BodyShare } from "../../actors/kit/body-shares.ts";
 import type { Bucket } from "../../actors/kit/ports.ts";
 import { openBodyStore, openPartStore } from "../../nodes/io/body-store.ts";
 import { type BodyWatch, watchBodies } from "../../nodes/io/body-watch.ts";
@@ -31,8 +32,8 @@ async function start(t: ExecutionContext): Promise<{ broker: TestBroker; nc: Nat
   return { broker, nc, bucket: await openBucket<Row>(nc, BUCKET.functions, recordLog()) };
 }
 
-function watched(t: ExecutionContext, nc: NatsConnection): BodyWatch {
-  const watch = watchBodies(nc, recordLog());
+function watched(t: ExecutionContext, nc: NatsConnection, most?: BodyShare): BodyWatch {
+  const watch = watchBodies(nc, recordLog(), most);
   t.teardown(() => watch.stop());
   return watch;
 }
@@ -217,20 +218,14 @@ test("parts of large bodies are bounded in number too, however small they are; w
 test("of the store of large bodies no account gets more than its share, whichever nodes store for it; others store on", async (t) => {
   const { broker, nc } = await start(t);
   const [one, two] = await Promise.all([join(t, broker, "frontend"), join(t, broker, "host")]);
-  const watches = [watched(t, one), watched(t, two)] as const;
+  const most = 8;
+  const share: BodyShare = { bytes: most * LIMITS.bodyPart.value, parts: 1_000, messages: 1_000 };
+  const watches = [watched(t, one, share), watched(t, two, share)] as const;
   const stores = [openPartStore(one, watches[0]), openPartStore(two, watches[1])] as const;
   const id = (nth: number): string => String(nth).padStart(32, "0");
   const part = new Uint8Array(LIMITS.bodyPart.value);
-  const most = Math.floor(LIMITS.accountBodies.value / part.length);
-  const fill = async (): Promise<void> => {
-    // Published past any node, as those of another release do.
-    for (let nth = 0; nth < most; nth++) {
-      nc.publish(`$O.${OBJECTS.bodies}.C.main.${id(nth)}.0`, part);
-      if (nth % 16 === 0) await nc.flush();
-    }
-    await nc.flush();
-  };
-  await fill();
+  // Published past any node, as those of another release do.
+  for (let nth = 0; nth < most; nth++) await nc.jetstream().publish(`$O.${OBJECTS.bodies}.C.main.${id(nth)}.0`, part);
   for (const watch of watches) await until(() => watch.refusal(`main.${id(most)}.0`, part.length), "the watch to have seen it all", 30_000);
   const refused = await stores[0].put("main", id(most), 0, part).catch((thrown: unknown) => Fault.from(thrown));
   t.is(refused?.name, "Throttled");

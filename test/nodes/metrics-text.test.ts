@@ -89,7 +89,7 @@ test("over the limit of series each node's functions are one, and no count is lo
 
 test("every counter that stands for a limit names a row of the table of limits, and its hits are told", (t) => {
   for (const limit of Object.values(LIMIT_HITS)) t.true(Object.hasOwn(LIMITS, limit), limit);
-  t.deepEqual(limitHits({ roomFull: 2, "limit.bundle": 1, "limit.nothing": 5, absent: 3, "failed.PayloadTooLarge": 0 }), {
+  t.deepEqual(limitHits({ roomFull: 2, "limit.bundle": 1, "limit.nothing": 5, absent: 3, "requests.full": 0 }), {
     waitingCalls: 2,
     bundle: 1,
   });

@@ -144,7 +144,9 @@ export class Sent {
     const { clock, hosts, fleet } = this.#ports;
     order.absentSince ??= clock.now();
     this.#ports.count("absent");
-    if (!hosts.has(order.host) || fleet.host(order.host) === undefined || clock.now() - order.absentSince > LIMITS.absentHost.value)
+    const isAbsent = clock.now() - order.absentSince > LIMITS.absentHost.value;
+    if (isAbsent) this.#ports.count("limit.absentHost");
+    if (isAbsent || !hosts.has(order.host) || fleet.host(order.host) === undefined)
       return this.#refused(call, order, `host ${order.host} was lost`);
     const hop = ++call.hop;
     clock.after(RETRY_MS, () => {

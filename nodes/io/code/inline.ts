@@ -19,7 +19,7 @@ export async function openInlineCode(
 ): Promise<(source: string, runtime: RuntimeName, handler: string) => Promise<string>> {
   const store = await openCodeStore(nc, { bucket: INLINE_BUCKET, lifeMs: LIFE_MS });
   // Each costs a compiler its time and memory, and anybody may send them.
-  const gate = openGate("sources of requests", LIMITS.inlineBundles.value, LIMITS.inlineWaiting.value);
+  const gate = openGate("sources of requests", LIMITS.inlineBundles.value, LIMITS.inlineWaiting.value, "inlineWaiting");
   const known = new Map<string, { readonly digest: Promise<string>; readonly until: number }>();
   return (source, runtime, handler) => {
     const key = createHash("sha256").update(`${runtime}\0${handler}\0${source}`).digest("hex");

@@ -28,7 +28,7 @@ export class Boots {
   async run<Result>(urgent: boolean, boot: () => Promise<Result>, hurry: () => void): Promise<Result> {
     if (this.#running >= this.#atOnce) {
       if (this.#urgent.length + this.#patient.length >= LIMITS.waitingBoots.value)
-        throw new Fault("BootFailed", "Too many sandboxes are waiting to boot.");
+        throw new Fault("BootFailed", "Too many sandboxes are waiting to boot.", { limit: "waitingBoots" });
       if (urgent) this.#hurryAll();
       await new Promise<void>((begin) => (urgent ? this.#urgent : this.#patient).push({ begin }));
     } else this.#running += 1;

@@ -29,9 +29,13 @@ export function readReady(frame: Frame): Ready | undefined {
 /** Resolves with the ready frame of a body. Rejects with BootFailed, and its last output, when it ends or dawdles; it is then gone. */
 export async function untilReady(body: Body, also: Promise<void>): Promise<Ready> {
   let timer: NodeJS.Timeout | undefined;
+  let isLate = false;
   const ready = new Promise<Ready>((resolve, reject) => {
     const fail = (what: string): void => reject(new Error(what));
-    timer = setTimeout(() => fail(`was not ready after ${LIMITS.boot.value} ms`), LIMITS.boot.value);
+    timer = setTimeout(() => {
+      isLate = true;
+      fail(`was not ready after ${LIMITS.boot.value} ms`);
+    }, LIMITS.boot.value);
     body.onFrame = (frame) => {
       const said = readReady(frame);
       if (said === undefined) fail(`began with frame ${frame.type} instead of ready`);
@@ -54,7 +58,7 @@ export async function untilReady(body: Body, also: Promise<void>): Promise<Ready
     throw new Fault(
       "BootFailed",
       `The sandbox ${(error as Error).message}.${tail === "" ? "" : ` Its last output: ${tail}`}`,
-      undefined,
+      isLate ? { limit: "boot" } : undefined,
       error,
     );
   } finally {

@@ -23,7 +23,8 @@ export class Slots {
 
   /** Makes an instance with its directory. Throws BootFailed when LIMITS.instanceSlots are taken, and what the disk says. */
   take(order: StartOrder): Instance {
-    if (this.#taken.size >= LIMITS.instanceSlots.value) throw new Fault("BootFailed", "This host has no room for another instance.");
+    if (this.#taken.size >= LIMITS.instanceSlots.value)
+      throw new Fault("BootFailed", "This host has no room for another instance.", { limit: "instanceSlots" });
     // The slot (and uid) that was free for longest, so that nothing of an old instance ever meets a new one.
     do this.#next = (this.#next + 1) % LIMITS.instanceSlots.value;
     while (this.#taken.has(this.#next));

@@ -172,10 +172,11 @@ test("F008 a request's memory amount makes a container of that amount, and the n
 });
 
 test("a body over the limit is refused with its size", async (t) => {
-  const { clock, caller } = await open();
+  const { clock, caller, frontend } = await open();
   caller.call("pilot.fn.main.echo", "x".repeat(LIMITS.brokerPayload.value - LIMITS.payloadReserve.value + 1));
   await clock.settle();
   t.is(caller.replies[0]?.error, "PayloadTooLarge");
+  t.is(frontend.counters()["limit.brokerPayload"], 1);
   t.is(caller.replies[0]?.header("Nats-Service-Error-Code"), "413");
 });
 

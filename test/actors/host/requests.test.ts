@@ -210,6 +210,7 @@ test("a chain that is too deep, and a call that would wait for a cap its own anc
   const deep = r.call("caller", "warm", "other", { chain: Array.from({ length: LIMITS.chainDepth.value }, () => "main.x") });
   await r.clock.settle();
   t.regex(deep.reply.body, /^ChainTooDeep/);
+  t.is(r.counter("limit.chainDepth"), 1);
   const itself = r.call("caller", "hot", "caller", { containers: 1 });
   await r.clock.settle();
   t.regex(itself.reply.body, /^Throttled: .*wait for itself/);
