@@ -18,6 +18,8 @@ const COUNTS = [1, 2, 4] as const;
 /** In all, on however many hosts. */
 const CONTAINERS = 4;
 const KEEP_ALIVE_MS = 600_000;
+/** For each host. */
+const WARM_UP_MS = 2_000;
 
 interface Form {
   readonly hosts: number;
@@ -84,7 +86,8 @@ async function startForm(count: number): Promise<Form> {
     );
     for (let host = 1; host <= count; host += 1) await provision(platform, `host-${host}`, CONTAINERS / count);
     await platform.untilFleet("a grant on each host", (host) => host.grants.length > 0);
-    await closedLoop(platform.calls(ACCOUNT, NAME), { inFlight: 16, size: SIZE, ms: 1_000 });
+    // Each host is compiled by its own calls, of which it gets a part.
+    await closedLoop(platform.calls(ACCOUNT, NAME), { inFlight: 64, size: SIZE, ms: WARM_UP_MS * count });
     for (let host = 1; host <= count; host += 1)
       await platform.untilFleet(`a grant on host-${host}`, ({ id, grants }) => id === `host-${host}` && grants.length > 0);
     return { hosts: count, platform, floor: await startFloor(platform.context, platform.caller) };
