@@ -1,6 +1,7 @@
 /** A helper process of a benchmark: ready when it says so on stdout, ended with the benchmark. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { goesFirst } from "../../nodes/io/precedence.ts";
 import { Fault } from "../../protocol/errors.ts";
 import { atEnd } from "./ending.ts";
 
@@ -34,6 +35,8 @@ export async function startChild(order: ChildOrder): Promise<Child> {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  // As the platform's own: which of them is served first is not what is compared.
+  goesFirst(child.pid);
   const exited = new Promise<void>((resolve) => {
     child.once("exit", () => resolve());
     child.once("error", () => resolve());
