@@ -18,7 +18,7 @@ const UNCOUNTED: Readonly<Record<string, readonly string[]>> = {
     bootRetryMax recordsEvery deadlineSweep hostTick pileUp drainAnnounced copiesAgain storageRetry watchRetry metricsEvery idAgain
     brokerPing nodeBeat diskLook`),
   "how long something is believed, kept or waited for; what then happens is no refusal, or a named event of its own": words(`
-    bodyPartWait bodyLife leaseLife leaseRequest leaseTakeover leaderMemory deployAcknowledge absentName lostDirectCall store drain control lostHostTold lastWords
+    bodyPartWait bodyLeader bodyLife leaseLife leaseRequest leaseTakeover leaderMemory deployAcknowledge absentName lostDirectCall store drain control lostHostTold lastWords
     registryDoubt channelGrace lastOutput spawnerSilence nameLookup clear storageWait copiesWait httpHealth httpKeepAlive idAnswer
     connectionClose brokerDial recordsLife inlineLife`),
   "the largest or smallest value of a setting, or a default: a wrong one is told to whoever gives it": words(`
