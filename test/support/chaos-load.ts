@@ -15,10 +15,11 @@ import { SILENCE } from "./faults.ts";
 export const KINDS = ["direct", "placed", "long", "nested", "pair", "again", "snake"] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** How long a call may wait for a place, and its caller for a reply. */
+/** How long a call may wait for a place. */
 const PLACE_MS = 8_000;
-const CALLER_MS = 20_000;
 const LONG_MS = 2_500;
+/** Who has heard nothing for this long hears nothing any more: a call that has its place waits until its container is made. */
+const CALLER_MS = PLACE_MS + LIMITS.boot.value + LIMITS.load.value + LONG_MS + LIMITS.replyGrace.value;
 /** What may be said to a caller under deaths. */
 const TYPED = new Set(["InstanceLost", "Throttled", "Unavailable"]);
 const PASSED_ON = /\b(InstanceLost|Throttled|Unavailable)\b/;

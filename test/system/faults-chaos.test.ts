@@ -28,7 +28,8 @@ const SEED = Number(process.env["PILOT_CHAOS_SEED"] ?? Date.now() % 1_000_000);
 const ROUNDS = Number(process.env["PILOT_CHAOS_ROUNDS"] ?? 10);
 const PER_SECOND = 40;
 const WAIT_MS = 8_000;
-const CALLER_MS = 15_000;
+/** Who has heard nothing for this long hears nothing any more: a call that has its place waits until its container is made. */
+const CALLER_MS = WAIT_MS + LIMITS.boot.value + LIMITS.load.value + LIMITS.replyGrace.value;
 /** A node that ends more than five times in half a minute ends the whole form, as it should. */
 const MOST_KILLS = 4;
 const TARGETS = ["direct", "placed", "pair", "again", "snake"] as const;
