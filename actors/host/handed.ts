@@ -31,6 +31,9 @@ import { Takers } from "./takers.ts";
 const SETTLE_MS = 100;
 /** After this long a keeper is looked for again where there was none. */
 const RETRY_MS = 50;
+/** An answer that was sent before its call was told to be done has arrived after this long. */
+const ANSWER_MS = 1_000;
+const ANSWER_LOST = (): Fault => new Fault("InstanceLost", "the call has run, and its answer was lost on the way");
 
 export interface HandedPorts {
   readonly host: string;
@@ -45,8 +48,10 @@ export interface HandedPorts {
   readonly handOn: HandOnTime;
   /** A scheduler has begun, or the one of that id was lost: a new one counts too few containers until it knows all hosts, and speaks for no call yet. */
   schedulersChanged(lost?: string): void;
-  /** A 503 for a nested call that a frontend was to have, which is number 0 here; its own inbox follows. */
-  undelivered(reply: string): void;
+  /** True while a running function waits for the answer on that inbox. */
+  awaits(reply: string): boolean;
+  /** The nested call that would be answered on that inbox ends so, unless it was answered. */
+  undelivered(reply: string, fault: Fault): void;
   /** What came for a number that is of no call here. */
   cameBack(back: BackSubject, message: Message): void;
 }
@@ -75,7 +80,7 @@ export class HandedCalls {
       }),
       control.hear(callReport, [host], ({ from, epoch, taken, done }) => {
         for (const call of this.#known(taken)) this.#taken(call, { host: from, epoch });
-        for (const call of this.#known(done)) this.#forget(call);
+        for (const call of this.#known(done)) this.#done(call);
       }),
     ];
   }
@@ -202,7 +207,7 @@ export class HandedCalls {
   #cameBack(message: Message): void {
     const back = parseBackSubject(message.subject);
     if (back === undefined) return;
-    if (back.number === 0) return this.#ports.undelivered(back.reply);
+    if (back.number === 0) return this.#ports.undelivered(back.reply, new Fault("Unavailable", "no frontend answers"));
     const call = this.#calls.get(back.number);
     if (call === undefined) {
       if (message.status !== 503 || !this.#atDesk.undelivered(back.number)) this.#ports.cameBack(back, message);
@@ -227,6 +232,13 @@ export class HandedCalls {
     // That may have been lost too, and here it does no harm twice.
     else if (call.isNested) this.#fail(call, new Fault("Unavailable", "its keeper refused the call", { retryAfterMs: 1_000 }));
     else this.#forget(call);
+  }
+
+  /** The answer of a nested call was sent before that was told: one that is not here soon was lost on its way. */
+  #done(call: OwnedCall): void {
+    this.#forget(call);
+    const { clock, awaits, undelivered } = this.#ports;
+    if (call.isNested && awaits(call.reply)) clock.after(ANSWER_MS, () => undelivered(call.reply, ANSWER_LOST()));
   }
 
   #taken(call: OwnedCall, by: TakenBy): void {

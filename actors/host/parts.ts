@@ -2,7 +2,6 @@
  * The parts of a host, joined together: each says in its ports what it needs, and here is who gives it. Nothing is decided
  * here. A part may name one that is made after it, since none calls another before all are made.
  */
-import { Fault } from "../../protocol/errors.ts";
 import { RUNTIME_NAMES } from "../../protocol/runtimes.ts";
 import type { Transitions } from "../kit/transitions.ts";
 import { Announcements } from "./announcements.ts";
@@ -121,7 +120,8 @@ export class Parts {
       replies,
       counters,
       handOn: this.handOn,
-      undelivered: (reply) => this.requests.failed(reply, new Fault("Unavailable", "no frontend answers")),
+      awaits: (reply) => this.requests.awaits(reply),
+      undelivered: (reply, fault) => this.requests.failed(reply, fault),
       cameBack: (back, message) => this.nested.cameBack(back, message),
       schedulersChanged: (lost) => {
         if (lost !== undefined) for (const call of orphansOf(lost, host, slots)) this.reports.long(call);

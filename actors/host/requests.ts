@@ -154,6 +154,11 @@ export class Requests {
     );
   }
 
+  /** True while the nested call that is answered on that inbox has no answer. */
+  awaits(reply: string): boolean {
+    return this.#nested.has(this.#numberOf(reply));
+  }
+
   /** The nested call that would have been answered on that inbox ends so. */
   failed(reply: string, fault: Fault): void {
     const nested = this.#take(reply);
@@ -214,9 +219,13 @@ export class Requests {
     );
   }
 
+  /** NaN where it is no inbox of a nested call. */
+  #numberOf(inbox: string): number {
+    return inbox.startsWith(`${this.#inbox}.`) ? Number(inbox.slice(this.#inbox.length + 1)) : Number.NaN;
+  }
+
   #take(inbox: string): Nested | undefined {
-    if (!inbox.startsWith(`${this.#inbox}.`)) return undefined;
-    const number = Number(inbox.slice(this.#inbox.length + 1));
+    const number = this.#numberOf(inbox);
     const nested = this.#nested.get(number);
     if (nested === undefined) return undefined;
     this.#nested.delete(number);

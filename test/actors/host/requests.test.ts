@@ -157,6 +157,25 @@ for (const by of ["report", "duplicate"] as const) {
   });
 }
 
+test("a nested call that is told to be done, and whose answer does not come, ends as InstanceLost; one whose answer comes late is answered", async (t) => {
+  for (const isLate of [false, true]) {
+    const r = await rig(t, {}, { caller });
+    r.withPlacing();
+    const sent = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+    await r.clock.settle();
+    const [kept] = r.toKeeper;
+    const number = kept?.head.number ?? 0;
+    const news = { from: "h2", epoch: "e", placedTaken: [], placedDone: [] };
+    r.outside.tell(callReport, ["h1"], { ...news, taken: [number], done: [] });
+    r.outside.tell(callReport, ["h1"], { ...news, taken: [], done: [number] });
+    await r.clock.advance(500);
+    t.is(sent.replies.length, 0);
+    if (isLate) r.outside.send(parseBackSubject(kept?.reply ?? "")?.reply ?? "", bytesOf("late"));
+    await r.clock.advance(1_000);
+    t.regex(sent.reply.body, isLate ? /late/ : /^InstanceLost: the call has run, and its answer was lost/);
+  }
+});
+
 test("a nested call that its own caller does not wait for is placed all the same, and a host that drains waits for it", async (t) => {
   const forgets: FakeProgram = {
     run: (_, context) => {
