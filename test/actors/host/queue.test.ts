@@ -29,9 +29,15 @@ test("a host that slept until others declared it lost answers nothing, runs noth
   const waiting = r.call("sleep", "hot", "1", { containers: 1, waitMs: 60_000 });
   await r.clock.settle();
   const before = r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0);
+  const told = r.reports.length;
   await r.clock.stall(LIMITS.hostSilence.value + 10_000);
   await r.clock.advance(20_000);
   t.is(running.replies.length, 0);
+  // Its owner would forget it, and has perhaps not answered yet.
+  t.deepEqual(
+    r.reports.slice(told).flatMap(({ done, placedDone }) => [...done, ...placedDone]),
+    [],
+  );
   t.is(waiting.replies.length, 0);
   t.is(
     r.sandbox.containers.reduce((sum, container) => sum + container.calls, 0),
