@@ -42,6 +42,27 @@ export function excuseOf(blow: Blow): Excuse {
   return { why, at, covers };
 }
 
+/** The broker gives up a connection whose process stands still when two pings, a second apart, were not answered. */
+const STALE_MS = 4_000;
+/** A call is answered, or ends in an error, within this time on a machine that is not very busy. */
+const OPEN_MS = 12_000;
+
+/**
+ * Callers that the broker gave up by itself: this process, in which they are, stood still for seconds, as happens where the machine is much
+ * too busy. What was open then may have been answered to nobody, and the listeners, which sit here too, may have missed its run.
+ */
+export function absencesOf(seats: readonly Seat[], blows: readonly Blow[]): Excuse[] {
+  return seats.flatMap((seat, nth) =>
+    seat.aways
+      .filter(({ leftAt }) => !blows.some(({ at, callers }) => callers.includes(seat) && leftAt >= at && leftAt <= at + STALE_MS))
+      .map(({ leftAt, backAt }) => ({
+        why: `caller ${nth} was given up by the broker`,
+        at: leftAt,
+        covers: (call: ChaosCall) => call.seat === seat && call.at >= leftAt - STALE_MS - OPEN_MS && call.at <= backAt,
+      })),
+  );
+}
+
 /** The call or its answer was on its way through the server when it ended, or its caller was not there to hear it. */
 function wasCarried({ at, through, callers }: Blow, call: ChaosCall): boolean {
   const passes = (role: string) => through.some((node) => node.startsWith(`${role}-`));

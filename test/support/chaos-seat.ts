@@ -2,10 +2,17 @@
 import { Events } from "nats";
 import type { Connected } from "../../nodes/io/nats.ts";
 
+export interface Away {
+  readonly leftAt: number;
+  readonly backAt: number;
+}
+
 export interface Seat {
   readonly connected: Connected;
   /** host:port of its server now. */
   readonly server: string;
+  /** Each time that it was away. */
+  readonly aways: readonly Away[];
   /** When it noticed that its connection was lost and when it was back, of the first time after that moment. */
   awayAfter(at: number): readonly [leftAt: number, backAt: number];
 }
@@ -23,6 +30,7 @@ export function takeSeat(connected: Connected): Seat {
   })();
   return {
     connected,
+    aways,
     get server() {
       return nc.getServer();
     },

@@ -5,7 +5,7 @@
  */
 import test from "ava";
 import { showFleet } from "../../protocol/messages/fleet.ts";
-import { type Blow, excuseOf, type How } from "../support/chaos-excuse.ts";
+import { absencesOf, type Blow, excuseOf, type How } from "../support/chaos-excuse.ts";
 import { startChaosFleet } from "../support/chaos-fleet.ts";
 import { deployChaos, KINDS, startChaos } from "../support/chaos-load.ts";
 import { PATIENCE_MS } from "../support/faults.ts";
@@ -60,7 +60,9 @@ test.serial(
     }
     await load.stop();
     t.log(`seen: ${load.calls.length} calls: ${JSON.stringify(load.tally())}`);
-    const excuses = blows.map(excuseOf);
+    const absences = absencesOf(fleet.seats, blows);
+    for (const { why } of absences) t.log(`seen: ${why}`);
+    const excuses = [...blows.map(excuseOf), ...absences];
     for (const line of load.silent(excuses)) t.log(`seen: ${line}`);
     t.deepEqual(load.wrong(excuses, began), []);
 
