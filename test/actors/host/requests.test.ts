@@ -168,7 +168,7 @@ test("a nested call that is told to be done, and whose answer does not come, end
     const news = { from: "h2", epoch: "e", placedTaken: [], placedDone: [] };
     r.outside.tell(callReport, ["h1"], { ...news, taken: [number], done: [] });
     r.outside.tell(callReport, ["h1"], { ...news, taken: [], done: [number] });
-    await r.clock.advance(500);
+    await r.clock.advance(2_500);
     t.is(sent.replies.length, 0);
     if (isLate) r.outside.send(parseBackSubject(kept?.reply ?? "")?.reply ?? "", bytesOf("late"));
     await r.clock.advance(1_000);
