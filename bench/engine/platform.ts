@@ -85,7 +85,7 @@ const askFleet = (connection: Connected) => connection.bus.ask(showFleet, [], {}
 
 /** Brings it up. Rejects with the Fault of `up`. It is ended at the latest with the benchmark. */
 export async function startPlatform(
-  options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry" | "gateway" | "http"> = {},
+  options: Pick<UpOptions, "warm" | "sandbox" | "hosts" | "logLevel" | "entry" | "gateway" | "http" | "memoryMb"> = {},
 ): Promise<Platform> {
   // Commands on this machine must not find it.
   const state = await mkdtemp(join(tmpdir(), "pilotlight-bench-"));
