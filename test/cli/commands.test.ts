@@ -362,7 +362,7 @@ test("F023 F029 the fleet is shown as the hosts describe it", async (t) => {
     scheduler: "ok",
     frontend: "fail",
     "h1 gap": "warn",
-    h9: "warn",
+    h9: "fail",
   });
 });
 

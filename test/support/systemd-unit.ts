@@ -30,11 +30,11 @@ export function readUnit(path: string): Unit {
   };
 }
 
-/** `30s` in ms. */
+/** `30s` and `16min` in ms. */
 export function unitMs(text: string): number {
-  const seconds = /^(\d+)s$/.exec(text)?.[1];
-  if (seconds === undefined) throw new RangeError(`${text} is no time in seconds`);
-  return Number(seconds) * 1_000;
+  const [, count, unit] = /^(\d+)(s|min)$/.exec(text) ?? [];
+  if (count === undefined) throw new RangeError(`${text} is no time in seconds or minutes`);
+  return Number(count) * (unit === "min" ? 60_000 : 1_000);
 }
 
 /** Starts the unit's process as systemd does: its line, environment and umask, at `/`, with nothing of this process's own. `moved`: its paths here. */
