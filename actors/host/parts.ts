@@ -208,6 +208,7 @@ export class Parts {
       keeperOf: ({ slot }) => this.handed.keeperOf(slot.account, slot.function),
       announce: () => this.announcements.flush(),
       ownsAnswers: () => replies.hasLate,
+      isLost: () => this.announcements.isLost(),
       dropped: (count) => count > 0 && counters.add("reports.dropped", count),
     });
     this.runner = new Runner({

@@ -67,6 +67,8 @@ export interface ReportsPorts {
   announce(): void;
   /** True while answers are kept that could not be sent: nobody forgets a call before its caller has heard. */
   ownsAnswers(): boolean;
+  /** True once others have declared this host lost: they have spoken for its calls, and may run them elsewhere under the same numbers. */
+  isLost(): boolean;
   /** So many numbers were dropped, because nobody could be told for too long. */
   dropped(count: number): void;
 }
@@ -134,6 +136,7 @@ export class Reports {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#soon = false;
+    if (this.#ports.isLost()) this.#batches.clear();
     if (this.#batches.size === 0) return;
     if (!this.#ports.control.connected) {
       // What is told now is lost, and with it that calls were taken.

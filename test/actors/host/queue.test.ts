@@ -67,6 +67,19 @@ test("a host that slept until others declared it lost ends the direct calls of w
   t.is(told.replies.length, 0);
 });
 
+test("a host that was declared lost tells nobody any more what it took or ended: its calls may run elsewhere by then, under the same numbers", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 1);
+  r.call("sleep", "hot", "1", { containers: 1, waitMs: 60_000 });
+  await r.clock.advance(100);
+  const before = r.reports.length;
+  await r.clock.stall(LIMITS.hostSilence.value + 10_000);
+  await r.clock.advance(100);
+  await r.settled(r.host.close());
+  t.is(r.counter("clock.lost"), 1);
+  t.deepEqual(r.reports.slice(before), []);
+});
+
 test("a direct call that ran while its host slept until it was lost hears one answer, its result where that is read first", async (t) => {
   // Timers that are overdue fire in their order: the end of a short run before the host looks at its clock.
   for (const [ms, error] of [

@@ -36,6 +36,7 @@ test("however many direct calls run on, what a keeper is told of them fits into 
     keeperOf: () => "scheduler-1",
     announce: () => undefined,
     ownsAnswers: () => false,
+    isLost: () => false,
     dropped: (count) => (dropped += count),
   });
   t.teardown(() => reports.close());
