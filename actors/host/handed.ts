@@ -211,7 +211,8 @@ export class HandedCalls {
     const call = this.#calls.get(back.number);
     if (call === undefined) {
       if (message.status !== 503 || !this.#atDesk.undelivered(back.number)) this.#ports.cameBack(back, message);
-    } else if (back.hop === call.hop && call.taken === undefined) this.#returned(call, message);
+    } else if (back.hop === call.hop && back.reply === call.reply && call.taken === undefined) this.#returned(call, message);
+    // Else it is of no concern any more. On another inbox it answers a question of before the call was placed, which had the same number.
   }
 
   #returned(call: OwnedCall, message: Message): void {

@@ -107,6 +107,23 @@ test("a question that a frontend took with it when it died is asked again, and h
   t.is(sent.reply.body, "ok answer");
 });
 
+test("a question that is answered when its call is with a keeper already says nothing of the call, whatever the answer", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withPlacing();
+  r.answering = false;
+  const sent = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+  await r.clock.advance(1_200);
+  t.true(r.asked.length >= 2, `${r.asked.length}`);
+  for (const at of [...r.asked.keys()].reverse()) r.answer(at);
+  r.outside.send(r.asked[0]?.back ?? "", bytesOf("{}"), "", { "Pilot-Error": "Unavailable", "Nats-Service-Error": "slept" });
+  await r.clock.settle();
+  t.is(r.toKeeper.length, 1);
+  t.deepEqual(r.bus.caught, []);
+  r.outside.send(inboxOf(r.toKeeper[0]), bytesOf("answer"));
+  await r.clock.settle();
+  t.is(sent.reply.body, "ok answer");
+});
+
 test("a nested call waits for a keeper, goes to the one that follows, and is asked about where nothing is heard of it", async (t) => {
   const r = await rig(t, {}, { caller });
   r.withDesk();
