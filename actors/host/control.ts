@@ -139,7 +139,7 @@ function forget(ports: ControlPorts, key: string): void {
 }
 
 /** What is idle ends now, what runs or is being made when its last call is over. */
-function retire({ instances }: ControlPorts, slot: Slot): void {
-  slot.isOver = true;
+function retire({ instances, slots }: ControlPorts, slot: Slot): void {
+  slots.retire(slot);
   for (const container of [...slot.idle]) instances.discard(container);
 }

@@ -1,4 +1,7 @@
-/** The slots of a host by key; an empty one that nothing refers to is removed. */
+/**
+ * The slots of a host by key; an empty one that nothing refers to is removed. That of a removed function keeps what it has until that is
+ * over, and gets nothing more: the same version may come again with other code, and has a slot of its own.
+ */
 import { slotKey } from "../../protocol/names.ts";
 import type { Functions } from "./functions.ts";
 import { type QueueBytes, Slot } from "./slot.ts";
@@ -17,6 +20,8 @@ export class Slots {
   readonly bytes: QueueBytes = { used: 0 };
   readonly #functions: Functions;
   readonly #slots = new Map<string, Slot>();
+  /** Of removed functions. */
+  readonly #over = new Set<Slot>();
 
   constructor(functions: Functions) {
     this.#functions = functions;
@@ -53,16 +58,28 @@ export class Slots {
   /** Containers of a function here, of all versions and sizes. */
   containersOf(account: string, name: string): number {
     let sum = 0;
-    for (const slot of this.#slots.values()) if (slot.account === account && slot.function === name) sum += slot.containers;
+    for (const slot of this.all()) if (slot.account === account && slot.function === name) sum += slot.containers;
     return sum;
   }
 
   /** Removes it when nothing is left of it. */
   release(slot: Slot): void {
-    if (slot.containers === 0 && slot.queued === 0 && slot.grants === 0) this.#slots.delete(slot.key);
+    if (slot.containers > 0 || slot.queued > 0 || slot.grants > 0) return;
+    if (slot.isOver) this.#over.delete(slot);
+    else this.#slots.delete(slot.key);
   }
 
-  all(): IterableIterator<Slot> {
-    return this.#slots.values();
+  /** Its function or account was removed: nothing new finds it. */
+  retire(slot: Slot): void {
+    if (slot.isOver) return;
+    slot.isOver = true;
+    this.#slots.delete(slot.key);
+    this.#over.add(slot);
+    this.release(slot);
+  }
+
+  *all(): IterableIterator<Slot> {
+    yield* this.#slots.values();
+    yield* this.#over;
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import test from "ava";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { describeHost } from "../../../protocol/messages/fleet.ts";
@@ -56,6 +57,27 @@ test("what runs for a function that was removed ends its container, and the acco
   t.deepEqual([first.reply.body, behind.reply.body], ["slept", "slept"]);
   t.is(r.active.length, 0);
   t.deepEqual(r.sandbox.removed, [first.reply.header("Pilot-Instance")]);
+});
+
+test("a function that is deployed again while calls of the removed one run gets containers of its own, which serve as long as any", async (t) => {
+  const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 3 }] });
+  r.call("echo", "warm", "x");
+  const old = r.call("sleep", "warm", "500");
+  await r.clock.advance(50);
+  await r.settled(r.outside.ask(syncNode, ["h1"], { function: { key: "main.sleep", revision: 9, record: null } }));
+  // Its numbers begin anew: version 1 is other code now.
+  r.versions.set("main.sleep.1", { digest: createHash("sha256").update("echo").digest("hex") });
+  const behind = r.call("sleep", "hot", "1", { place: { rung: "hot", by: "keeper", queue: true } });
+  const first = r.call("sleep", "warm", "new");
+  await r.clock.advance(200);
+  t.is(behind.refused, "no-container");
+  t.is(first.reply.body, "new");
+  await r.clock.advance(1_000);
+  t.is(old.reply.body, "slept");
+  const second = r.call("sleep", "hot", "again");
+  await r.clock.advance(50);
+  t.deepEqual([second.reply.body, second.reply.header("Pilot-Rung")], ["again", "hot"]);
+  t.is(second.reply.header("Pilot-Container"), first.reply.header("Pilot-Container"));
 });
 
 test("F021 other pool targets are in force when sync answers: surplus is gone, what is missing boots", async (t) => {
