@@ -40,20 +40,19 @@ export class Replies {
   }
 
   succeed(call: Call, payload: Uint8Array): void {
-    if (call.reply === "") return;
-    if (this.#isLost()) {
-      if (isUnspoken(call)) this.#bus.send(call.reply, payload, undefined, call.trace ? this.#trace(call) : undefined);
-    } else if (!this.#bus.connected) this.#keep(call.reply, payload.slice(), call.trace ? this.#trace(call) : undefined);
-    else if (call.trace) this.#bus.send(call.reply, payload, undefined, this.#trace(call));
-    else this.#bus.send(call.reply, payload);
+    if (call.reply !== "") this.#result(call, payload, call.trace ? this.#trace(call) : undefined);
   }
 
   /** The result is in the store. */
   claim(call: Call, ref: BodyRef): void {
-    if (call.reply === "" || this.#isLost()) return;
-    const headers = { [BODY_HEADER]: formatBody(ref), ...(call.trace && this.#trace(call)) };
-    if (this.#bus.connected) this.#bus.send(call.reply, NOTHING, undefined, headers);
-    else this.#keep(call.reply, NOTHING, headers);
+    if (call.reply !== "") this.#result(call, NOTHING, { [BODY_HEADER]: formatBody(ref), ...(call.trace && this.#trace(call)) });
+  }
+
+  /** Once this host is declared lost, only where nobody else knows of the call. */
+  #result(call: Call, payload: Uint8Array, headers: Record<string, string> | undefined): void {
+    if (this.#isLost() && !isUnspoken(call)) return;
+    if (this.#bus.connected || this.#isLost()) this.#bus.send(call.reply, payload, undefined, headers);
+    else this.#keep(call.reply, payload.slice(), headers);
   }
 
   fail(call: Call, fault: Fault, stack?: string): void {

@@ -4,7 +4,7 @@ import { BODY_HEADER, type BodyRef, parseBody } from "../../../protocol/bodies.t
 import { encode } from "../../../protocol/codec.ts";
 import { FRAME } from "../../../protocol/frames.ts";
 import { BODY_LIMIT, LIMITS } from "../../../protocol/limits.ts";
-import { cancelOnHost } from "../../../protocol/messages/host.ts";
+import { cancelOnHost, hostLost } from "../../../protocol/messages/host.ts";
 import { parseBackSubject, SUBJECT } from "../../../protocol/subjects.ts";
 import type { FakeProgram } from "../../../runtimes/fake/program.ts";
 import { bytesOf, type Rig, rig } from "./rig.ts";
@@ -229,6 +229,26 @@ test("a direct call gets its large result by claim check too", async (t) => {
   const { inbox, heard } = redeeming(r, "direct");
   r.direct("large", String(6 * MiB), undefined, inbox);
   await r.clock.settle();
+  t.is(heard[0]?.claim?.bytes, 6 * MiB);
+});
+
+test("a direct call whose large result is being stored when its host is declared lost hears of it: nobody else knows the call", async (t) => {
+  const r = await rig(t, {}, { large });
+  r.call("large", "warm", "1");
+  await r.clock.settle();
+  await r.grant("large");
+  const { inbox, heard } = redeeming(r, "lost");
+  const open = closeStore(r);
+  r.direct("large", String(6 * MiB), undefined, inbox);
+  await r.clock.settle();
+  const { epoch } = r.announcements[0] ?? { epoch: "" };
+  r.outside.tell(hostLost, ["h1"], { epoch });
+  await r.clock.settle();
+  t.is(r.counter("clock.lost"), 1);
+  t.is(heard.length, 0);
+  open();
+  await r.clock.settle();
+  t.is(heard.length, 1);
   t.is(heard[0]?.claim?.bytes, 6 * MiB);
 });
 
