@@ -196,6 +196,7 @@ export class Parts {
       lost: (ms) => {
         counters.add("clock.lost");
         log.error("the host was silent until others declared it lost; it ends", { ms: Math.round(ms) });
+        for (const call of this.reports.unsent) call.toldLong = false;
         endUnspoken(slots, replies);
         ports.lost?.();
       },

@@ -78,6 +78,8 @@ export class Reports {
   #batches = new Map<string, Batch>();
   /** Direct calls that their keepers speak for, by their ids. */
   readonly #long = new Map<string, Spoken>();
+  /** Those of them that no keeper was sent yet. */
+  readonly #unsent = new Set<Call>();
   #timer: Timer | undefined = undefined;
   #soon = false;
 
@@ -97,13 +99,20 @@ export class Reports {
   /** A call that came directly and that its keeper should speak for from now on. */
   long(call: Call): void {
     const keeper = this.#ports.keeperOf(call) ?? call.grant?.keeper ?? call.placer?.node;
-    if (keeper !== undefined) this.#speak({ call, keeper });
+    if (keeper === undefined) return;
+    this.#unsent.add(call);
+    this.#speak({ call, keeper });
   }
 
   /** A direct call that left this host: its keeper need not speak for it any more. */
   left(call: Call): void {
     this.#silence(call);
     call.toldLong = false;
+  }
+
+  /** Calls of which a keeper was about to be told: it speaks for none of them. */
+  get unsent(): Iterable<Call> {
+    return this.#unsent;
   }
 
   /** Tells keepers again of the direct calls that run on: a report may have been lost, or its keeper, or there is another by now. */
@@ -127,6 +136,7 @@ export class Reports {
     const spoken = this.#long.get(call.id);
     if (spoken === undefined) return;
     this.#long.delete(call.id);
+    this.#unsent.delete(call);
     this.#of(spoken.keeper).longEnded.push(call.id);
     this.#arm(false);
   }
@@ -145,6 +155,7 @@ export class Reports {
     }
     const batches = this.#batches;
     this.#batches = new Map();
+    this.#unsent.clear();
     if (this.#ports.ownsAnswers()) this.#keepDone(batches);
     if ([...batches.values()].some((batch) => batch.placedTaken.length > 0 || batch.placedDone.length > 0)) this.#ports.announce();
     const { control, host: from, epoch } = this.#ports;

@@ -80,6 +80,20 @@ test("a host that was declared lost tells nobody any more what it took or ended:
   t.deepEqual(r.reports.slice(before), []);
 });
 
+test("a direct call that its keeper was about to be told of when its host fell asleep until it was lost is ended by the host", async (t) => {
+  const r = await rig(t);
+  await stuck(r, 1);
+  await r.grant("sleep", { containers: 1, lifeMs: 60_000 });
+  const sent = r.direct("sleep", "1");
+  // It has grown old, and its report waits for the next batch.
+  await r.clock.advance(LIMITS.lostDirectCall.value + 1.5 * LIMITS.deadlineSweep.value);
+  t.false(r.reports.some(({ long }) => long !== undefined));
+  await r.clock.stall(LIMITS.hostSilence.value + 10_000);
+  await r.clock.advance(20_000);
+  t.false(r.reports.some(({ long }) => long !== undefined));
+  t.is(sent.reply.error, "Unavailable");
+});
+
 test("a direct call that ran while its host slept until it was lost hears one answer, its result where that is read first", async (t) => {
   // Timers that are overdue fire in their order: the end of a short run before the host looks at its clock.
   for (const [ms, error] of [
