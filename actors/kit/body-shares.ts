@@ -4,6 +4,7 @@
  * H1  A part counts with its bytes until it is removed; then, as the mark of its removal, only in number. Both end after LIMITS.bodyLife.
  * H2  Parts that are on their way are not counted yet: how far an account can get above its share is what its nodes have on the way.
  * H3  What is not known is not refused: the bound of the whole store holds in any case.
+ * H4  What is over is forgotten as news comes, also where nobody asks: most nodes store nothing of most accounts.
  */
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -19,16 +20,15 @@ export interface StoredPart {
 }
 
 interface Live {
-  readonly share: Share;
+  readonly account: string;
   readonly bytes: number;
   readonly until: number;
 }
 
 interface Share {
-  bytes: number;
-  parts: number;
-  /** Marks by the minute in which they go. */
-  readonly marks: Map<number, number>;
+  readonly bytes: number;
+  readonly parts: number;
+  readonly marks: number;
 }
 
 /** What one account may have. */
@@ -41,6 +41,7 @@ export interface BodyShare {
 }
 
 const MINUTE_MS = 60_000;
+const NOTHING: Share = { bytes: 0, parts: 0, marks: 0 };
 const MOST: BodyShare = {
   bytes: LIMITS.accountBodies.value,
   parts: LIMITS.accountBodyPartsHeld.value,
@@ -52,42 +53,46 @@ export class BodyShares {
   readonly #most: BodyShare;
   /** The oldest come first. */
   readonly #live = new Map<string, Live>();
+  /** Those of the accounts that have something. */
   readonly #shares = new Map<string, Share>();
+  /** How many marks of each account go in a minute; the next minute comes first. */
+  readonly #marks = new Map<number, Map<string, number>>();
 
   constructor(clock: Pick<Clock, "epoch">, most: BodyShare = MOST) {
     this.#clock = clock;
     this.#most = most;
   }
 
+  /** What is remembered: parts, marks by minute and account, and accounts. */
+  get size(): number {
+    let size = this.#live.size + this.#shares.size;
+    for (const marks of this.#marks.values()) size += marks.size;
+    return size;
+  }
+
   /** In the order in which they came into the store. The same part again changes nothing. */
   stored({ key, bytes, at }: StoredPart): void {
+    this.#expire();
     const account = key.slice(0, key.indexOf("."));
-    let share = this.#shares.get(account);
-    if (share === undefined) this.#shares.set(account, (share = { bytes: 0, parts: 0, marks: new Map() }));
     this.#forget(key);
     const until = at + LIMITS.bodyLife.value;
     if (bytes > 0) {
-      this.#live.set(key, { share, bytes, until });
-      share.bytes += bytes;
-      share.parts += 1;
+      this.#live.set(key, { account, bytes, until });
+      this.#change(account, { bytes, parts: 1, marks: 0 });
       return;
     }
     const minute = Math.ceil(until / MINUTE_MS);
-    share.marks.set(minute, (share.marks.get(minute) ?? 0) + 1);
+    let marks = this.#marks.get(minute);
+    if (marks === undefined) this.#marks.set(minute, (marks = new Map()));
+    marks.set(account, (marks.get(account) ?? 0) + 1);
+    this.#change(account, { bytes: 0, parts: 0, marks: 1 });
   }
 
   /** What an account has now. */
   of(account: string): BodyShare {
     this.#expire();
-    const share = this.#shares.get(account);
-    if (share === undefined) return { bytes: 0, parts: 0, messages: 0 };
-    let messages = share.parts;
-    for (const [minute, count] of share.marks) {
-      if (minute * MINUTE_MS <= this.#clock.epoch()) share.marks.delete(minute);
-      else messages += count;
-    }
-    if (messages === 0) this.#shares.delete(account);
-    return { bytes: share.bytes, parts: share.parts, messages };
+    const { bytes, parts, marks } = this.#shares.get(account) ?? NOTHING;
+    return { bytes, parts, messages: parts + marks };
   }
 
   /** Why a part may not be stored; undefined: it may, or is there already. */
@@ -110,8 +115,13 @@ export class BodyShares {
   #expire(): void {
     const now = this.#clock.epoch();
     for (const [key, { until }] of this.#live) {
-      if (until > now) return;
+      if (until > now) break;
       this.#forget(key);
+    }
+    for (const [minute, marks] of this.#marks) {
+      if (minute * MINUTE_MS > now) break;
+      this.#marks.delete(minute);
+      for (const [account, count] of marks) this.#change(account, { bytes: 0, parts: 0, marks: -count });
     }
   }
 
@@ -119,7 +129,13 @@ export class BodyShares {
     const live = this.#live.get(key);
     if (live === undefined) return;
     this.#live.delete(key);
-    live.share.bytes -= live.bytes;
-    live.share.parts -= 1;
+    this.#change(live.account, { bytes: -live.bytes, parts: -1, marks: 0 });
+  }
+
+  #change(account: string, by: Share): void {
+    const { bytes, parts, marks } = this.#shares.get(account) ?? NOTHING;
+    const share = { bytes: bytes + by.bytes, parts: parts + by.parts, marks: marks + by.marks };
+    if (share.parts + share.marks === 0) this.#shares.delete(account);
+    else this.#shares.set(account, share);
   }
 }

@@ -64,3 +64,20 @@ test("the marks of used parts are bounded in number", (t) => {
   clock.now += LIMITS.bodyLife.value + 60_000;
   t.is(limitOf("main.new.0", 1), undefined);
 });
+
+test("a node that hears of accounts whose parts it never stores remembers no more than lives", (t) => {
+  const { clock, shares, put } = open();
+  for (let minute = 0; minute < 1_000; minute++) {
+    put(`main.${minute}.0`, 1);
+    put(`used.${minute}.0`, 1);
+    put(`used.${minute}.0`, 0);
+    put(`once-${minute}.x.0`, 1);
+    clock.now += 60_000;
+  }
+  // Of the last hour: two parts a minute, one mark, and the accounts that they are of.
+  const minutes = LIMITS.bodyLife.value / 60_000;
+  t.true(shares.size <= 4 * (minutes + 2) + 2, `${shares.size}`);
+  clock.now += LIMITS.bodyLife.value + 60_000;
+  put("last.x.0", 1);
+  t.is(shares.size, 2);
+});
