@@ -229,9 +229,13 @@ export class HandedCalls {
   /** H3: the news of that was lost. `by` undefined: its keeper has refused it, and told its caller. */
   #takenAlready(call: OwnedCall, by: TakenBy | undefined): void {
     this.#ports.counters.add("handed.reportLost");
-    if (by !== undefined) this.#taken(call, by);
+    if (by !== undefined) {
+      // Its death was before this news of it.
+      if (this.#takers.isOver(by.host, by.epoch)) return this.#takerLost(call, by);
+      return this.#taken(call, by);
+    }
     // That may have been lost too, and here it does no harm twice.
-    else if (call.isNested) this.#fail(call, new Fault("Unavailable", "its keeper refused the call", { retryAfterMs: 1_000 }));
+    if (call.isNested) this.#fail(call, new Fault("Unavailable", "its keeper refused the call", { retryAfterMs: 1_000 }));
     else this.#forget(call);
   }
 
@@ -254,14 +258,19 @@ export class HandedCalls {
 
   #hostLost(host: Member): void {
     for (const call of this.#calls.values()) {
-      if (call.taken?.host !== host.id || call.taken.epoch !== host.epoch) continue;
-      if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
-        call.again();
-        const about = { ...aboutCall(call.head), host: host.id, attempt: call.head.attempt };
-        this.#ports.log.info("a call runs again, since its host was lost", about);
-        this.#sendToKeeper(call);
-      } else this.#fail(call, new Fault("InstanceLost", `host ${host.id} died while the call ran`));
+      if (call.taken?.host === host.id && call.taken.epoch === host.epoch) this.#takerLost(call, call.taken);
     }
+  }
+
+  #takerLost(call: OwnedCall, by: TakenBy): void {
+    const { host } = by;
+    if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
+      call.again();
+      this.#ports.log.info("a call runs again, since its host was lost", { ...aboutCall(call.head), host, attempt: call.head.attempt });
+      return this.#sendToKeeper(call);
+    }
+    call.taken = by;
+    this.#fail(call, new Fault("InstanceLost", `host ${host} died while the call ran`));
   }
 
   /** Once reports under way have arrived: to its successor of the same name, which holds a call once, else to any frontend. */

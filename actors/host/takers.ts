@@ -25,6 +25,11 @@ export class Takers {
     this.#watched.set(host, subscription);
   }
 
+  /** True when another life of that host has been heard since. */
+  isOver(host: string, epoch: string): boolean {
+    return this.#watched.has(host) && this.#hosts.has(host) && this.#hosts.epochOf(host) !== epoch;
+  }
+
   /** Watches no others. */
   keepOnly(wanted: ReadonlySet<string>): void {
     for (const [host, subscription] of this.#watched) {

@@ -174,6 +174,27 @@ for (const by of ["report", "duplicate"] as const) {
   });
 }
 
+test("a keeper's word that a call was taken by a life of a host that is over ends that call, and no other", async (t) => {
+  const r = await rig(t, { pools: [{ runtime: "node", memoryMb: 1_024, warm: 2 }] }, { caller });
+  r.withPlacing();
+  const late = r.call("caller", "warm", "other", { timeoutMs: 10_000 });
+  await r.clock.settle();
+  const fresh = r.call("caller", "own", "other", { timeoutMs: 10_000 });
+  await r.clock.advance(100);
+  const [before, after] = r.toKeeper;
+  // h2 took the first, died before it said so, came again and took the second.
+  const news = { from: "h2", epoch: "second", done: [], placedTaken: [], placedDone: [] };
+  r.outside.tell(callReport, ["h1"], { ...news, taken: [after?.head.number ?? 0] });
+  await r.clock.settle();
+  r.outside.send(before?.reply ?? "", encode({ refused: "duplicate", reason: "taken", taken: { host: "h2", epoch: "first" } }));
+  await r.clock.settle();
+  t.regex(late.reply.body, /^InstanceLost: host h2/);
+  t.is(fresh.replies.length, 0);
+  r.outside.send(inboxOf(after), bytesOf("answer"));
+  await r.clock.settle();
+  t.is(fresh.reply.body, "ok answer");
+});
+
 test("a nested call that is told to be done, and whose answer does not come, ends as InstanceLost; one whose answer comes late is answered", async (t) => {
   for (const isLate of [false, true]) {
     const r = await rig(t, {}, { caller });
