@@ -27,7 +27,7 @@ interface HeldCall {
   body: Uint8Array | undefined;
   readonly reply: string;
   /** Monotonic time until which it may wait for a place. */
-  readonly waitUntil: number;
+  waitUntil: number;
   hop: number;
   /** Who has it now: a host (hot), a keeper, or nobody while it waits for one to appear. */
   with: { readonly kind: "host" | "keeper"; readonly id: string } | undefined;
@@ -176,6 +176,8 @@ export class FrontendCalls {
       this.#ports.log.info("a call runs again, since its host was lost", { ...aboutCall(call.head), host, attempt: call.head.attempt + 1 });
       call.taken = undefined;
       call.head = { ...call.head, attempt: call.head.attempt + 1 };
+      // Its time to wait for a place was over while it ran.
+      call.waitUntil = this.#ports.clock.now() + call.head.waitMs;
       this.#toKeeper(call);
       return;
     }

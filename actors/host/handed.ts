@@ -265,7 +265,7 @@ export class HandedCalls {
   #takerLost(call: OwnedCall, by: TakenBy): void {
     const { host } = by;
     if (call.head.idempotent && call.head.attempt < LIMITS.attempts.value) {
-      call.again();
+      call.rerun();
       this.#ports.log.info("a call runs again, since its host was lost", { ...aboutCall(call.head), host, attempt: call.head.attempt });
       return this.#sendToKeeper(call);
     }

@@ -24,7 +24,7 @@ export class OwnedCall {
   /** A running function's: it goes to keepers only. */
   readonly isNested: boolean;
   /** Monotonic. */
-  readonly waitUntil: number;
+  waitUntil: number;
   readonly #clock: Clock;
   /** Undefined once it cannot be needed again. */
   #body: Uint8Array | undefined;
@@ -83,6 +83,12 @@ export class OwnedCall {
     this.wasProbed = true;
     this.#sentAgain();
     return joinHead({ ...this.head, probe: true }, NOTHING);
+  }
+
+  /** From here on a further attempt, since the host is lost that had it: it may wait for a place as long as the first did. */
+  rerun(): void {
+    this.waitUntil = this.#clock.now() + this.head.waitMs;
+    this.again();
   }
 
   /** From here on a further attempt. */

@@ -257,6 +257,33 @@ test("F050 an idempotent call that ran when its host died runs again", async (t)
   );
 });
 
+test("F050 an idempotent call whose host died after it had run for long may wait for its new place as long as for its first", async (t) => {
+  const { clock, host, caller, deploy } = await open();
+  await deploy("echo", { idempotent: true, timeoutMs: 60_000 });
+  host.announce({ instances: [idle()] });
+  await clock.settle();
+  caller.call("pilot.fn.main.echo", "again");
+  await clock.settle();
+  if (host.orders[0]) host.take(host.orders[0]);
+  for (let ms = 0; ms < 2 * LIMITS.waitForPlace.value; ms += LIMITS.nodeHeartbeat.value) {
+    host.announce({ instances: [idle()] });
+    await clock.advance(LIMITS.nodeHeartbeat.value);
+  }
+  host.epoch = "e2";
+  host.announce({ instances: [idle()] });
+  await clock.settle();
+  t.is(host.orders.length, 2);
+  await clock.advance(LIMITS.nodeHeartbeat.value);
+  t.is(caller.replies.length, 0);
+  if (host.orders[1]) host.finish(host.orders[1]);
+  await clock.settle();
+  t.deepEqual(
+    caller.replies.map((reply) => reply.body),
+    ["done again"],
+  );
+  t.is(host.orders[1]?.head.waitMs, LIMITS.waitForPlace.value);
+});
+
 test("calls waiting at a scheduler that dies are placed by its successor, once", async (t) => {
   const { clock, host, caller, scheduler, addScheduler } = await open();
   host.announce();

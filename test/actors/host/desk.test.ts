@@ -3,7 +3,8 @@ import { rendezvous } from "../../../actors/kit/rendezvous.ts";
 import { timeOfCall } from "../../../protocol/call-id.ts";
 import { encode } from "../../../protocol/codec.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
-import { nodeAnnouncement } from "../../../protocol/messages/host.ts";
+import { callReport } from "../../../protocol/messages/call.ts";
+import { hostAnnouncement, nodeAnnouncement } from "../../../protocol/messages/host.ts";
 import { SUBJECT } from "../../../protocol/subjects.ts";
 import { bytesOf, type Rig, rig } from "./rig.ts";
 
@@ -180,10 +181,32 @@ test("the owner of a handed call speaks for it when the host that took it dies",
   const sent = r.direct("sleep", "7");
   await r.clock.settle();
   const number = r.toKeeper[0]?.head.number ?? -1;
-  const { callReport } = await import("../../../protocol/messages/call.ts");
   r.outside.tell(callReport, ["h1"], { from: "h2", epoch: "e2", taken: [number], done: [], placedTaken: [], placedDone: [] });
   await r.clock.advance(LIMITS.hostSilence.value + 500);
   t.is(sent.reply.error, "InstanceLost");
+});
+
+test("a handed call of an idempotent function whose host dies after it had run for long may wait for its new place as long as for its first", async (t) => {
+  const r = await rig(t);
+  r.withKeeper();
+  await ready(r, "sleep", "150");
+  await r.grant("sleep", { idempotent: true, timeoutMs: 60_000 });
+  r.direct("sleep", "150");
+  const sent = r.direct("sleep", "7");
+  await r.clock.settle();
+  const number = r.toKeeper[0]?.head.number ?? -1;
+  const news = { from: "h2", done: [], placedTaken: [], placedDone: [] };
+  r.outside.tell(callReport, ["h1"], { ...news, epoch: "first", taken: [number] });
+  const h2 = { ...(await r.announced()), host: "h2", epoch: "first" };
+  const alive = r.clock.every(LIMITS.nodeHeartbeat.value, () => r.outside.tell(hostAnnouncement, ["h2"], h2));
+  await r.clock.advance(2 * LIMITS.waitForPlace.value);
+  t.is(r.toKeeper.length, 1);
+  alive.cancel();
+  await r.clock.advance(LIMITS.hostSilence.value + 500);
+  t.is(r.toKeeper.length, 2);
+  await r.clock.advance(LIMITS.clockGap.value);
+  t.deepEqual(sent.replies, []);
+  t.deepEqual([r.toKeeper[1]?.head.attempt, r.toKeeper[1]?.head.waitMs], [2, r.toKeeper[0]?.head.waitMs]);
 });
 
 for (const by of ["host", "keeper"] as const) {
