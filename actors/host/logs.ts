@@ -69,7 +69,7 @@ export class Logs {
     if (!this.#isWithinRate(slot, call, payload.length)) return this.#counters.add("logs.dropped");
     for (const text of decoder.decode(payload).split("\n")) if (text !== "") this.#add(slot, call, stream, text);
     if (cut) {
-      this.#counters.add("logs.dropped");
+      this.#counters.add("logs.overCall");
       this.#add(slot, call, "platform", `further output of this call is dropped: it wrote more than ${LIMITS.logPerCall.value} bytes`);
     }
   }

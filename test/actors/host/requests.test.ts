@@ -425,6 +425,9 @@ test("F099 output becomes log lines tied to the call, and what is over the bound
   t.is(more.filter(({ stream }) => stream === "platform").length, 1);
   t.true(more.every(({ text: line }) => line.length <= LIMITS.logLine.value));
   t.true(more.reduce((sum, line) => sum + line.text.length, 0) <= LIMITS.logPerCall.value + 1_024);
+  // The host's own rate was not at its limit.
+  t.is(r.counter("logs.dropped"), 0);
+  t.true(r.counter("limit.logPerCall") > 0);
 });
 
 test("orders arrive in one piece whatever their body: a body of the limit is passed through untouched", async (t) => {
