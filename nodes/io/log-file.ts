@@ -25,18 +25,24 @@ export function openLogFile(path: string, limitBytes: number, complain: (sentenc
   let isTorn = false;
   const half = Math.floor(limitBytes / 2);
 
+  const begin = (): number => {
+    descriptor = openSync(path, "a", 0o600);
+    size = fstatSync(descriptor).size;
+    return descriptor;
+  };
   /** The file with room for so many bytes. Throws what the disk says. */
   const roomFor = (bytes: number): number => {
-    if (descriptor !== undefined && size > 0 && size + bytes > half) {
+    const file = descriptor ?? begin();
+    if (size === 0 || size + bytes <= half) return file;
+    try {
       renameSync(path, `${path}.1`);
-      closeSync(descriptor);
-      descriptor = undefined;
+    } catch (error) {
+      // Somebody removed it, or moved it away: that makes room too.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
-    if (descriptor === undefined) {
-      descriptor = openSync(path, "a", 0o600);
-      size = fstatSync(descriptor).size;
-    }
-    return descriptor;
+    closeSync(file);
+    descriptor = undefined;
+    return begin();
   };
   const refused = (error: unknown): void => {
     if (!isRefused)

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { openLogFile } from "../../nodes/io/log-file.ts";
@@ -56,4 +56,17 @@ test("a log whose directory is away drops what comes, and goes on when it is bac
   log.write(Buffer.from("again\n"));
   t.true(readFileSync(path, "utf8").endsWith("again\n"));
   log.close();
+});
+
+test("a log whose file somebody removed or moved away is begun anew when it is its turn to be set aside", async (t) => {
+  const path = join(await temporaryDirectory(t), "node.log");
+  const complaints: string[] = [];
+  const log = openLogFile(path, 1_000, (what) => complaints.push(what));
+  t.teardown(() => log.close());
+  log.write(Buffer.from(`${"x".repeat(490)}\n`));
+  rmSync(path);
+  for (let line = 0; line < 20; line += 1) log.write(Buffer.from(`line ${line}\n`));
+  t.deepEqual(complaints, []);
+  t.is(log.dropped(), 0);
+  t.true(readFileSync(path, "utf8").endsWith("line 19\n"));
 });
