@@ -39,14 +39,19 @@ export function watchBodies(nc: NatsConnection, log: Log, most?: BodyShare): Bod
     const options = consumerOpts().bindStream(STREAM).orderedConsumer().headersOnly().deliverLastPerSubject();
     const messages = await nc.jetstream({ timeout: LIMITS.control.value }).subscribe(`${CHUNKS}>`, options);
     current = messages;
-    if (stopped) messages.unsubscribe();
-    const next = new BodyShares(systemClock, most);
-    if ((await messages.consumerInfo()).num_pending === 0) shares = next;
-    for await (const { subject, seq, headers, info } of messages) {
-      const bytes = Number(headers?.get("Nats-Msg-Size") ?? 0);
-      next.stored({ key: subject.slice(CHUNKS.length), bytes, at: info.timestampNanos / 1e6 });
-      told = seq;
-      if (info.pending === 0) shares = next;
+    try {
+      if (stopped) return;
+      const next = new BodyShares(systemClock, most);
+      if ((await messages.consumerInfo()).num_pending === 0) shares = next;
+      for await (const { subject, seq, headers, info } of messages) {
+        const bytes = Number(headers?.get("Nats-Msg-Size") ?? 0);
+        next.stored({ key: subject.slice(CHUNKS.length), bytes, at: info.timestampNanos / 1e6 });
+        told = seq;
+        if (info.pending === 0) shares = next;
+      }
+    } finally {
+      // Also where it did not come to the loop: what nobody reads would pile up.
+      messages.unsubscribe();
     }
   };
   const ended = onReconnect(nc, () => current?.unsubscribe());

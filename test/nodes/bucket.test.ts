@@ -10,6 +10,7 @@ import { BUCKET, OBJECTS, openBuckets, prepareStorage, STREAM } from "../../node
 import { Fault } from "../../protocol/errors.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Role } from "../../protocol/subjects.ts";
+import { serveForeign } from "../support/foreign-server.ts";
 import { startTestBroker, type TestBroker } from "../support/nats-server.ts";
 import { recordLog } from "../support/record-log.ts";
 import { until } from "../support/until.ts";
@@ -241,6 +242,25 @@ test("of the store of large bodies no account gets more than its share, whicheve
   await broker.crash();
   await until(() => watches[1].refusal(`main.${id(most + 1)}.0`, part.length), "the second to know it after the crash", 30_000);
   t.is(await faultOf(stores[1].put("main", id(most + 1), 0, part)), "Throttled");
+});
+
+test("a watch of the store that cannot begin leaves no subscription behind, however often it tries", async (t) => {
+  const config = (rights: string) => `jetstream { store_dir: STORE }
+    authorization { users: [{ user: maker, password: "1" }, { user: node, password: "1"${rights} }] }`;
+  const server = await serveForeign(t, config(`, permissions: { publish: { deny: ["$JS.API.CONSUMER.INFO.>"] } }`));
+  const maker = await connect({ servers: server.url, user: "maker", pass: "1" });
+  t.teardown(() => maker.close());
+  await prepareStorage(maker);
+  const nc = await connect({ servers: server.url, user: "node", pass: "1" });
+  t.teardown(() => nc.close());
+  let tries = 0;
+  maker.subscribe(`$JS.API.CONSUMER.CREATE.>`, { callback: () => (tries += 1) });
+  await maker.flush();
+  watched(t, nc);
+  await until(() => tries >= 6, "six tries", 30_000);
+  // The library tells nobody: one may be open now, beside the one for answers.
+  const subscriptions = (nc as unknown as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size();
+  t.true(subscriptions <= 2, `${subscriptions} subscriptions after ${tries} tries`);
 });
 
 test("what a host stored of a large result that it gives up is removed", async (t) => {
