@@ -42,10 +42,16 @@ export class HeldBack {
     else this.#hold({ isAnswer: false, subject, body, options });
   }
 
-  /** The connection stands, or is back: sends what is held, unless it is still not known. */
+  /** The connection stands, or is back: sends what is held, unless it is still not known. Never throws. */
   send(): void {
     if (this.#nc.isClosed() || !this.#line.isSteady() || !this.#line.isConnected()) return;
-    for (const { subject, body, options } of this.#take()) this.#nc.publish(subject, body, options);
+    for (const { subject, body, options } of this.#take()) {
+      try {
+        this.#nc.publish(subject, body, options);
+      } catch {
+        // The connection is closing, or this server takes no message of that size: nobody is here any more who could hear of it.
+      }
+    }
   }
 
   /** The connection is lost. */
