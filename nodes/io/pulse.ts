@@ -27,16 +27,27 @@ export interface Pulse {
 export function openPulse(nc: NatsConnection, steady: () => void): Pulse {
   let askedAt: number | undefined;
   let tickedAt = performance.now();
-  let isSteady = true;
+  let sleeps = 0;
+  /** The last sleep after which the broker has answered. */
+  let answeredFor = 0;
+  /** Notices a sleep that lasted until now. */
+  const look = (): void => {
+    const now = performance.now();
+    if (now - tickedAt <= LIMITS.clockGap.value + ASK_MS) return;
+    tickedAt = now;
+    sleeps++;
+  };
   const ask = (): void => {
     if (askedAt !== undefined || nc.isClosed()) return;
     askedAt = performance.now();
-    const wasSteady = isSteady;
+    const asked = sleeps;
     nc.flush().then(
       () => {
         askedAt = undefined;
-        if (wasSteady || isSteady) return;
-        isSteady = true;
+        look();
+        // What was asked before a sleep may have been answered before the broker ended the connection.
+        if (asked !== sleeps || asked === answeredFor) return;
+        answeredFor = asked;
         steady();
       },
       () => {
@@ -44,22 +55,12 @@ export function openPulse(nc: NatsConnection, steady: () => void): Pulse {
       },
     );
   };
-  /** Returns true when the process slept until now. */
-  const look = (): boolean => {
-    const now = performance.now();
-    const slept = now - tickedAt > LIMITS.clockGap.value + ASK_MS;
-    if (slept) {
-      tickedAt = now;
-      isSteady = false;
-    }
-    return slept;
-  };
   const timer = setInterval(() => {
     if (nc.isClosed()) return clearInterval(timer);
-    const slept = look();
+    look();
     tickedAt = performance.now();
     // What had come is read first.
-    if (slept || !isSteady) setImmediate(ask);
+    if (sleeps !== answeredFor) setImmediate(ask);
     else ask();
   }, ASK_MS);
   timer.unref();
@@ -69,7 +70,7 @@ export function openPulse(nc: NatsConnection, steady: () => void): Pulse {
     answers: () => owedMs() <= LATE_MS,
     isSteady() {
       look();
-      return isSteady;
+      return sleeps === answeredFor;
     },
   };
 }

@@ -3,7 +3,10 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import test from "ava";
+import type { NatsConnection } from "nats";
 import { connect } from "../../nodes/io/nats.ts";
+import { openPulse } from "../../nodes/io/pulse.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { SUBJECT } from "../../protocol/subjects.ts";
 import { startTestBroker } from "../support/nats-server.ts";
 import { until } from "../support/until.ts";
@@ -52,4 +55,22 @@ test("what came to a process that slept until the broker dropped it is read when
   child.kill("SIGCONT");
   await until(() => Array.from({ length: SENT }, (_, at) => at + 1).every((n) => answered.has(n)), "all answers", LONG_MS);
   t.pass();
+});
+
+test("who sleeps again before the broker has answered asks again: that answer may lie before the end of the connection", async (t) => {
+  const questions: (() => void)[] = [];
+  const nc = { isClosed: () => false, flush: () => new Promise<void>((answered) => questions.push(answered)) };
+  let steady = 0;
+  const pulse = openPulse(nc as unknown as NatsConnection, () => (steady += 1));
+  const sleep = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LIMITS.clockGap.value + 500);
+  sleep();
+  t.false(pulse.isSteady());
+  await until(() => questions.length === 1, "a question", LONG_MS);
+  sleep();
+  questions[0]?.();
+  await until(() => questions.length === 2, "another question", LONG_MS);
+  t.deepEqual([pulse.isSteady(), steady], [false, 0]);
+  questions[1]?.();
+  await until(() => pulse.isSteady(), "the answer", LONG_MS);
+  t.is(steady, 1);
 });
