@@ -13,6 +13,7 @@ import { publish } from "../../cli/publish.ts";
 import { findBroker } from "../../nodes/io/broker/find.ts";
 import { bundleSource } from "../../nodes/io/bundle/index.ts";
 import type { RunningNodes } from "../../nodes/run/node-run.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { showFleet } from "../../protocol/messages/fleet.ts";
 import { NODE_ROLES, type NodeRole, SUBJECT } from "../../protocol/subjects.ts";
 import { startCluster } from "../support/cluster.ts";
@@ -64,6 +65,15 @@ async function initialise(t: ExecutionContext): Promise<{ readonly cluster: stri
   await again();
   return { cluster, given, again };
 }
+
+test("containers have the time that their nodes are promised for a stop, hosts also what a drain may give them", (t) => {
+  const graceOf = (name: string): number => {
+    const [, count, unit] = /^(\d+)(s|m)$/.exec(serviceOf(name).stop_grace_period ?? "") ?? [];
+    return Number(count) * (unit === "m" ? 60_000 : 1_000);
+  };
+  for (const role of NODE_ROLES) t.true(graceOf(role) > LIMITS.drain.value + LIMITS.drainLeast.value, role);
+  t.true(graceOf("host") > LIMITS.timeoutMax.value + LIMITS.drainLeast.value);
+});
 
 test("compose.yaml has three brokers and the nodes of a cluster, and keeps to what both generations of compose read", async (t) => {
   const counts = Object.fromEntries(NODE_ROLES.map((role) => [role, countOf(role)]));
