@@ -7,7 +7,8 @@
  *     keeps the part from being stored again. Whatever stays goes after LIMITS.bodyLife.
  * S3  What a replica does not have (yet) is asked of the leader before it is called missing.
  * S4  No account gets more of the store than its share, as far as this node knows what each has (body-watch.ts).
- * S5  Without a leader (its server died, and another is being elected) a part waits to be stored, up to LIMITS.bodyLeader.
+ * S5  Without a leader (its server died, and another is being elected) a part waits to be stored, up to LIMITS.bodyLeader; and to be read,
+ *     as long as no server at all has the store.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { headers, type NatsConnection, NatsError } from "nats";
@@ -36,7 +37,7 @@ export function openPartStore(nc: NatsConnection, watch: BodyWatch): PartStore {
   /** Undefined: there is none. Empty: it was removed. */
   async function find(subject: string): Promise<Uint8Array | undefined> {
     const wanted = JSON.stringify({ last_by_subj: subject });
-    const answer = await nc.request(`$JS.API.DIRECT.GET.${STREAM}`, wanted, timeout);
+    const answer = await whenLed(() => nc.request(`$JS.API.DIRECT.GET.${STREAM}`, wanted, timeout));
     if (answer.headers?.get("Nats-Subject") === subject) return answer.data;
     const { error, message } = (await nc.request(`$JS.API.STREAM.MSG.GET.${STREAM}`, wanted, timeout)).json<FoundMessage>();
     if (message !== undefined) return message.data === undefined ? NOTHING : Buffer.from(message.data, "base64");

@@ -263,6 +263,20 @@ test("a watch of the store that cannot begin leaves no subscription behind, howe
   t.true(subscriptions <= 2, `${subscriptions} subscriptions after ${tries} tries`);
 });
 
+test("a part that is read while nobody answers for its store waits until somebody does", async (t) => {
+  const { nc } = await start(t);
+  const jsm = await nc.jetstreamManager();
+  const store = openPartStore(nc, watched(t, nc));
+  await store.put("main", "0".repeat(32), 0, new Uint8Array([1, 2]));
+  const stream = `OBJ_${OBJECTS.bodies}`;
+  // To its readers it is then as a store is that has lost its servers: no responders.
+  await jsm.streams.update(stream, { allow_direct: false });
+  const got = store.get("main", "0".repeat(32), 0).then(Buffer.from, (thrown: unknown) => thrown);
+  await nc.flush();
+  await jsm.streams.update(stream, { allow_direct: true });
+  t.deepEqual(await got, Buffer.from([1, 2]));
+});
+
 test("what a host stored of a large result that it gives up is removed", async (t) => {
   const { broker, nc } = await start(t);
   const jsm = await nc.jetstreamManager();
