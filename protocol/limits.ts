@@ -257,8 +257,16 @@ export const LIMITS = {
   drainAnnounced: limit(1_000, "ms", "how long a host is announced as draining before it leaves its subject"),
   handedOn: limit(10_000, "count", "calls a host has handed on and holds until they are taken, else Throttled"),
   lastWords: limit(3_000, "ms", "how long a host that was declared lost may take to answer the direct calls that piled up, before it ends"),
-  lateReplies: limit(10_000, "count", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
-  lateReplyBytes: limit(64 * MiB, "bytes", "answers a host keeps while its connection is lost; what is over it is dropped and counted"),
+  lateReplies: limit(
+    10_000,
+    "count",
+    "answers a node keeps while its connection is lost; what is over it is dropped, and counted or logged",
+  ),
+  lateReplyBytes: limit(
+    64 * MiB,
+    "bytes",
+    "answers a node keeps while its connection is lost; what is over it is dropped, and counted or logged",
+  ),
   publishSubject: limit(256, "bytes", "subject of context.publish, else BadRequest"),
   dataKey: limit(256, "bytes", "key of context.kv, else BadRequest"),
   logRate: limit(1_024 * KiB, "bytes", "log output of one host per second that is kept; the rest is dropped and counted"),

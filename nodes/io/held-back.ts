@@ -17,6 +17,8 @@ export interface Line {
   isConnected(): boolean;
   /** False while it is not known whether the connection stands. */
   isSteady(): boolean;
+  /** Told when the connection is back: so many messages were more than may be held, and are gone. */
+  dropped(count: number): void;
 }
 
 export class HeldBack {
@@ -24,6 +26,7 @@ export class HeldBack {
   readonly #line: Line;
   #held: Held[] = [];
   #bytes = 0;
+  #dropped = 0;
 
   constructor(nc: NatsConnection, line: Line) {
     this.#nc = nc;
@@ -52,6 +55,9 @@ export class HeldBack {
         // The connection is closing, or this server takes no message of that size: nobody is here any more who could hear of it.
       }
     }
+    if (this.#dropped === 0) return;
+    this.#line.dropped(this.#dropped);
+    this.#dropped = 0;
   }
 
   /** The connection is lost. */
@@ -61,7 +67,10 @@ export class HeldBack {
 
   /** Drops what is above LIMITS.lateReplies and LIMITS.lateReplyBytes. */
   #hold(held: Held): void {
-    if (this.#held.length >= LIMITS.lateReplies.value || this.#bytes + held.body.length > LIMITS.lateReplyBytes.value) return;
+    if (this.#held.length >= LIMITS.lateReplies.value || this.#bytes + held.body.length > LIMITS.lateReplyBytes.value) {
+      this.#dropped += 1;
+      return;
+    }
     this.#bytes += held.body.length;
     this.#held.push({ ...held, body: held.body.slice() });
   }

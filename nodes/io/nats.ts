@@ -70,7 +70,9 @@ export async function connect(connection: Connection, options: ConnectOptions): 
   const caller = openCaller(nc, inboxes, { ...options.away, gathers: options.role === "gateway" });
   const pulse = options.probed === true || options.asks === true ? openPulse(nc, () => held.send()) : undefined;
   const isSteady = () => pulse === undefined || pulse.isSteady();
-  const held = new HeldBack(nc, { isConnected: () => status.connected, isSteady });
+  const dropped = (count: number) =>
+    options.log?.warn("messages that waited for the broker were more than may be kept, and are lost", { count });
+  const held = new HeldBack(nc, { isConnected: () => status.connected, isSteady, dropped });
   void nc.closed().then((error) => {
     const why = error instanceof Error ? `: ${error.message}` : "";
     caller.end(new Fault("Unavailable", `the connection to the broker is closed${why}`));
