@@ -256,8 +256,7 @@ export class Parts {
   }
 
   #done(call: Call): void {
-    // Its owner would forget a call whose caller has heard nothing from here.
-    if (!this.announcements.isLost()) this.reports.done(call);
+    this.reports.done(call);
     this.records.ended(call);
     // It has run, and its body is for one call.
     if (call.claim !== undefined && call.startedAt > 0) this.bodies.drop(call.slot.account, call.claim);
