@@ -215,7 +215,7 @@ export const LIMITS = {
   channelGrace: limit(1_000, "ms", "how long a container whose channel closed may take to exit by itself before it is killed"),
   outputTail: limit(4 * KiB, "bytes", "end of what a box writes outside its channel that is kept for crash messages"),
   outputRate: limit(1_024 * KiB, "bytes", "output outside the channel that is read per box and second; a flood waits"),
-  lastOutput: limit(50, "ms", "how long the last output of an ended box is waited for"),
+  lastOutput: limit(50, "ms", "how long the last output of an ended box or node is waited for"),
   keepAlive: limit(600_000, "ms", "how long an idle container is kept, unless the function says otherwise"),
   // host
   waitingBoots: limit(10_000, "count", "boots waiting for a core, else BootFailed"),

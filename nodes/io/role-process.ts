@@ -100,9 +100,14 @@ export function startRole(order: RoleOrder): RoleProcess {
     child.once("error", (error) => {
       if (child.pid === undefined) resolve(`it cannot be started: ${error.message}`);
     });
-    // A grandchild may hold the pipes open after the process itself is gone: `exit` and not `close` is its end.
     child.once("exit", (code, signal) => {
-      setImmediate(() => resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
+      const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+      // What it wrote last may still be in the pipes; a grandchild may hold these open after the process itself is gone.
+      const timer = setTimeout(() => setImmediate(() => resolve(how)), LIMITS.lastOutput.value);
+      child.once("close", () => {
+        clearTimeout(timer);
+        resolve(how);
+      });
     });
   });
   void exited.then(() => {
