@@ -100,7 +100,11 @@ export const LIMITS = {
     "silence of a leader's announcements, of time in which the judge was connected, after which another takes the lease",
   ),
   leaderMemory: limit(60_000, "ms", "how long a host refuses orders of older leaders after it last heard of a newer one"),
-  deployAcknowledge: limit(2_000, "ms", "how long deploy waits for frontends and hosts to leave the old version"),
+  deployAcknowledge: limit(
+    3_000,
+    "ms",
+    "how long deploy waits for frontends and hosts to leave the old version; longer than a dead node counts as alive",
+  ),
   absentName: limit(1_000, "ms", "how long a frontend remembers that a function does not exist"),
   lostDirectCall: limit(250, "ms", "age from which a direct call is reported to the keeper, which speaks for it if the host dies"),
   longCallsEvery: limit(

@@ -7,6 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "ava";
 import { LIMITS } from "../../protocol/limits.ts";
+import { deployFunction } from "../../protocol/messages/registry.ts";
 import { LIMIT_HITS } from "../../protocol/metrics.ts";
 import { projectRoot } from "../support/project-root.ts";
 
@@ -92,4 +93,9 @@ test("every limit is used somewhere", async (t) => {
     Object.keys(LIMITS).filter((name) => !used.has(name) && name !== "payloadReserve"),
     [],
   );
+});
+
+test("a deploy waits longer than a dead node counts as alive, and is asked for longer than it waits", (t) => {
+  t.true(LIMITS.deployAcknowledge.value > LIMITS.hostSilence.value + LIMITS.nodeHeartbeat.value);
+  t.true(deployFunction.timeoutMs > LIMITS.deployAcknowledge.value + LIMITS.grantLife.value);
 });
