@@ -242,8 +242,16 @@ export class HandedCalls {
   /** The answer of a nested call was sent before that was told: one that is not here soon was lost on its way. */
   #done(call: OwnedCall): void {
     this.#forget(call);
-    const { clock, awaits, undelivered } = this.#ports;
-    if (call.isNested && awaits(call.reply)) clock.after(ANSWER_MS, () => undelivered(call.reply, ANSWER_LOST()));
+    if (call.isNested && this.#ports.awaits(call.reply)) this.#awaitAnswer(call.reply);
+  }
+
+  /** While the connection is away nothing can come. */
+  #awaitAnswer(reply: string): void {
+    const { bus, clock, undelivered } = this.#ports;
+    clock.after(ANSWER_MS, () => {
+      if (bus.connected) undelivered(reply, ANSWER_LOST());
+      else this.#awaitAnswer(reply);
+    });
   }
 
   #taken(call: OwnedCall, by: TakenBy): void {

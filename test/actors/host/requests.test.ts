@@ -214,6 +214,24 @@ test("a nested call that is told to be done, and whose answer does not come, end
   }
 });
 
+test("a nested call that is told to be done while its answer cannot come waits until the connection is back", async (t) => {
+  const r = await rig(t, {}, { caller });
+  r.withPlacing();
+  const sent = r.call("caller", "warm", "other", { timeoutMs: 60_000 });
+  await r.clock.settle();
+  const [kept] = r.toKeeper;
+  const news = { from: "h2", epoch: "e", taken: [kept?.head.number ?? 0], placedTaken: [], placedDone: [] };
+  r.outside.tell(callReport, ["h1"], { ...news, done: [kept?.head.number ?? 0] });
+  await r.clock.settle();
+  r.bus.disconnect();
+  await r.clock.advance(4_000);
+  r.bus.reconnect();
+  await r.clock.advance(500);
+  r.outside.send(parseBackSubject(kept?.reply ?? "")?.reply ?? "", bytesOf("late"));
+  await r.clock.advance(100);
+  t.regex(sent.reply.body, /late/);
+});
+
 test("a nested call that its own caller does not wait for is placed all the same, and a host that drains waits for it", async (t) => {
   const forgets: FakeProgram = {
     run: (_, context) => {
