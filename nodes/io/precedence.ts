@@ -7,6 +7,8 @@ import { setPriority } from "node:os";
 
 /** About nine times the weight of an ordinary process. */
 const AHEAD = -10;
+/** About three times the weight of an ordinary session. With more, nodes wake for each message that their callers send, instead of for several. */
+const SESSION_AHEAD = -5;
 
 /**
  * Gives a process that leads a session of its own precedence, where this process has the right to; elsewhere everybody stays equal.
@@ -17,7 +19,7 @@ export function goesFirst(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     setPriority(pid, AHEAD);
-    writeFileSync(`/proc/${pid}/autogroup`, String(AHEAD));
+    writeFileSync(`/proc/${pid}/autogroup`, String(SESSION_AHEAD));
   } catch {
     // Not root, or gone already, or a kernel without such groups.
   }

@@ -33,6 +33,8 @@ export interface RoleOrder {
   readonly entry: string;
   /** Added to the few variables that every child needs. */
   readonly environment: Readonly<Record<string, string>>;
+  /** True: it goes before the functions that run on this machine, and before whatever else does. */
+  readonly goesFirst: boolean;
   readonly logFile: string;
   readonly message: (message: Exclude<NodeMessage, { type: "metrics" }>) => void;
   /** Hears in a sentence when its log cannot be written. */
@@ -80,7 +82,7 @@ export function startRole(order: RoleOrder): RoleProcess {
     env: environment,
     detached: true,
   });
-  goesFirst(child.pid);
+  if (order.goesFirst) goesFirst(child.pid);
   for (const stream of [child.stdout, child.stderr]) {
     const split = lineSplitter(order.line);
     stream?.on("data", (bytes: Buffer) => {

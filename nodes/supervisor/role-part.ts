@@ -45,6 +45,8 @@ async function startNode(order: RolePart, signal: AbortSignal) {
   const child: RoleProcess = startRole({
     entry: order.entry,
     environment: order.environment,
+    // A gateway is a caller: before other callers it would only take its requests one by one.
+    goesFirst: order.stage !== "gateway",
     logFile: order.logFile,
     trouble: order.show,
     message(message) {

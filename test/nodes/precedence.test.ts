@@ -23,7 +23,7 @@ else
     goesFirst(child.pid);
     t.is(getPriority(child.pid), -10);
     t.not(before, -10);
-    t.regex(readFileSync(`/proc/${child.pid}/autogroup`, "utf8"), /nice -10$/m);
+    t.regex(readFileSync(`/proc/${child.pid}/autogroup`, "utf8"), /nice -5$/m);
     // This process leads another session, which keeps what it had.
-    t.notRegex(readFileSync(`/proc/${process.pid}/autogroup`, "utf8"), /nice -10$/m);
+    t.notRegex(readFileSync(`/proc/${process.pid}/autogroup`, "utf8"), /nice -5$/m);
   });

@@ -15,6 +15,7 @@ test("the last words of a node that ends at once are heard, and in its log", asy
     const child = startRole({
       entry,
       environment: {},
+      goesFirst: false,
       logFile,
       trouble: () => t.fail(),
       message: () => undefined,
