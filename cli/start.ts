@@ -68,11 +68,14 @@ async function show(running: Running, options: StartOptions, root: string, signa
   let rows: readonly TourRow[];
   const touring = new AbortController();
   try {
+    const examples = await readExamples(root);
+    signal.throwIfAborted();
+    // Nothing is waited for until both are in the race: a rejection that nobody hears yet would end this process.
     const stopped = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(new Fault("Cancelled", "stopped")), { once: true });
     });
     const failed = running.done.then(() => Promise.reject(new Fault("Cancelled", "stopped")));
-    rows = await Promise.race([tour(platform, await readExamples(root), note, touring.signal), stopped, failed]);
+    rows = await Promise.race([tour(platform, examples, note, touring.signal), stopped, failed]);
   } finally {
     // A call that still waits would keep this process alive for as long as it may take.
     touring.abort();
